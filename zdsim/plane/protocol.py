@@ -28,7 +28,7 @@ class Signal:
     time: float
     kind: SignalKind
     pod: int  # row
-    ref: int = -1  # PROBE_DONE: the reference given to `probe`
+    ref: int  # PROBE_DONE: the reference given to `probe`; IDLE, MEMORY: the pod's row
     ok: bool = True  # PROBE_DONE: the answer
 
 
