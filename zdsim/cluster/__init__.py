@@ -1,0 +1,1 @@
+"""What lives in the simulated world besides requests? Clock, API objects, controllers, pods, faults, journal."""
