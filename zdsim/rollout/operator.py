@@ -107,7 +107,7 @@ def look(record: PlaneRecord, *, now: float, window_s: float, width_s: float, ne
         failed_new=int(of_new.sum() - of_new[Outcome.OK]),
         requests_old=int(of_old.sum()),
         failed_old=int(of_old.sum() - of_old[Outcome.OK]),
-        p99_new_s=_quantile(latency, 0.99),
+        p99_new_s=histogram.quantile_s(latency, 0.99),
     )
 
 
@@ -174,12 +174,3 @@ def describe(rule: AlertRule, seen: Seen, reason: AlertReason) -> str:
             return f"{rate:.2%} of {seen.requests_new} requests to the new revision failed: within the limits"
         case _:
             assert_never(reason)
-
-
-def _quantile(latency: NDArray[np.int64], q: float) -> float | None:
-    """Quantile of a latency histogram, seconds; None without a sample."""
-    total = int(latency.sum())
-    if total == 0:
-        return None
-    index = int(np.searchsorted(np.cumsum(latency), q * total, side="left"))
-    return float(histogram.middles_s()[index])
