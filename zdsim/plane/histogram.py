@@ -5,7 +5,7 @@ octave, so a bucket's middle is within 0.8 % of what fell into it. Integer arith
 planes agree.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +34,3 @@ def middles_s() -> FloatArray:
     width = np.left_shift(1, e)
     out: FloatArray = np.where(index < 2 * SUB, low, low + (width - 1) / 2.0) * 1e-6
     return out
-
-
-def quantile_s(counts: NDArray[np.integer[Any]], q: float) -> float | None:
-    """The `q`-quantile (0 < q <= 1) of a histogram of shape (N_BUCKETS,), seconds; None without a sample.
-
-    The middle of the bucket that holds the sample of rank ceil(q n).
-    """
-    total = int(counts.sum())
-    if total == 0:
-        return None
-    index = int(np.searchsorted(np.cumsum(counts), max(1, int(np.ceil(q * total))), side="left"))
-    return float(middles_s()[index])

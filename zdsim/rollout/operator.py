@@ -4,8 +4,8 @@ The operator's alert rule is a function of counts; the process only waits, looks
 sequential tests) lives elsewhere: this is the person with a dashboard, an alert and `kubectl rollout undo`.
 
 The rule is the project's seed rule: a window is bad when the new revision's error rate is at least `ratio` times the
-old one's, or above `error_rate`, or its p99 latency is above `p99_s`. The ratio needs an old error rate above zero: twice
-nothing is no evidence. Fewer requests than `min_requests` are no evidence either: inconclusive, never healthy.
+old one's, or above `error_rate`, or its p99 latency is above `p99_s`. The ratio needs an old error rate above zero:
+twice nothing is no evidence. Fewer requests than `min_requests` are no evidence either: inconclusive, never healthy.
 """
 
 from collections.abc import Callable, Generator
@@ -17,7 +17,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from zdsim.plane import histogram
+from zdsim.measure.latency import percentiles_s
 from zdsim.plane.config import PlaneRecord
 from zdsim.plane.vocabulary import Outcome
 
@@ -102,12 +102,13 @@ def look(record: PlaneRecord, *, now: float, window_s: float, width_s: float, ne
     counts = record.counts[rows, : new.size].sum(axis=(0, 2))  # (R, O)
     of_new, of_old = counts[new].sum(axis=0), counts[~new].sum(axis=0)
     latency = record.latency[rows, : new.size].sum(axis=0)[new].sum(axis=0)
+    p99_s = float(percentiles_s(latency, (99,))[0])
     return Seen(
         requests_new=int(of_new.sum()),
         failed_new=int(of_new.sum() - of_new[Outcome.OK]),
         requests_old=int(of_old.sum()),
         failed_old=int(of_old.sum() - of_old[Outcome.OK]),
-        p99_new_s=histogram.quantile_s(latency, 0.99),
+        p99_new_s=None if np.isnan(p99_s) else p99_s,
     )
 
 
