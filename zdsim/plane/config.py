@@ -126,6 +126,8 @@ class PlaneConfig:
     db_max_connections: int = 1 << 30
     db_slots: int = 1 << 30  # queries the server runs at once
 
+    start_s: float = 0.0  # time at which the plane begins, 0 or before: pods may be made before the first request
+
     log_requests: bool = False  # keep one row for every request (tests)
     lost_rows: int = 10_000  # rows kept of lost requests
 
