@@ -3,14 +3,11 @@
 A fault begins, perhaps ends, and says both in the journal. Whom it strikes is a function of names and draws: each
 candidate gets a number of its own, and the lowest are struck, so that a candidate more or less hardly moves the choice
 (two strategies under one seed meet the same bad luck).
-
-Mode names are Chaos Mesh's (`one`, `all`, `fixed`, `fixed-percent`, `random-max-percent`).
 """
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 import simpy
 
@@ -20,41 +17,8 @@ from zdsim.cluster.journal import EntryKind, Journal
 T = TypeVar("T")
 
 
-class TargetMode(StrEnum):
-    """How many of the candidates a fault strikes."""
-
-    ONE = "one"
-    ALL = "all"
-    FIXED = "fixed"  # `value` of them
-    FIXED_PERCENT = "fixed-percent"  # `value` percent, rounded down
-    RANDOM_MAX_PERCENT = "random-max-percent"  # up to `value` percent
-
-
-def how_many(mode: TargetMode, value: float, n: int, u: float) -> int:
-    """Number of targets among `n` candidates; `u` in [0, 1) is used by RANDOM_MAX_PERCENT alone.
-
-    Source: Chaos Mesh, pkg/selector/generic (percentages round down).
-    """
-    match mode:
-        case TargetMode.ONE:
-            return min(1, n)
-        case TargetMode.ALL:
-            return n
-        case TargetMode.FIXED:
-            return min(int(value), n)
-        case TargetMode.FIXED_PERCENT:
-            return min(int(n * value / 100.0), n)
-        case TargetMode.RANDOM_MAX_PERCENT:
-            return min(int(n * (u * value) / 100.0), n)
-        case _:
-            assert_never(mode)
-
-
-def choose(
-    candidates: Sequence[T], mode: TargetMode, value: float, *, draw: Callable[[T], float], u: float = 0.0
-) -> list[T]:
-    """The targets, in the order of `candidates`; `draw` gives each candidate its number."""
-    count = how_many(mode, value, len(candidates), u)
+def choose(candidates: Sequence[T], count: int, draw: Callable[[T], float]) -> list[T]:
+    """`count` targets, in the order of `candidates`; `draw` gives each candidate its number."""
     lowest = sorted(range(len(candidates)), key=lambda i: (draw(candidates[i]), i))[:count]
     return [candidates[i] for i in sorted(lowest)]
 

@@ -1,30 +1,11 @@
 """Whom a fault strikes, and what the journal says of it."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zdsim.cluster.clock import SharedClock
-from zdsim.cluster.faults import Fault, TargetMode, choose, how_many, strike
+from zdsim.cluster.faults import Fault, choose, strike
 from zdsim.cluster.journal import Journal
-
-
-@pytest.mark.parametrize(
-    ("mode", "value", "n", "u", "count"),
-    [
-        (TargetMode.ONE, 0, 5, 0.0, 1),
-        (TargetMode.ONE, 0, 0, 0.0, 0),
-        (TargetMode.ALL, 0, 5, 0.0, 5),
-        (TargetMode.FIXED, 3, 5, 0.0, 3),
-        (TargetMode.FIXED, 9, 5, 0.0, 5),
-        (TargetMode.FIXED_PERCENT, 50, 5, 0.0, 2),
-        (TargetMode.FIXED_PERCENT, 100, 5, 0.0, 5),
-        (TargetMode.RANDOM_MAX_PERCENT, 100, 10, 0.55, 5),
-        (TargetMode.RANDOM_MAX_PERCENT, 50, 10, 0.999, 4),
-    ],
-)
-def test_how_many(mode: TargetMode, value: float, n: int, u: float, count: int) -> None:
-    assert how_many(mode, value, n, u) == count
 
 
 @given(st.lists(st.integers(0, 1000), unique=True, max_size=30), st.integers(0, 30))
@@ -34,10 +15,11 @@ def test_choice_is_stable(candidates: list[int], k: int) -> None:
     def numbered(c: int) -> float:
         return (c * 7919 % 1009) / 1009
 
-    few = choose(candidates, TargetMode.FIXED, k, draw=numbered)
-    more = choose(candidates, TargetMode.FIXED, k + 1, draw=numbered)
+    few = choose(candidates, k, numbered)
+    more = choose(candidates, k + 1, numbered)
     assert set(few) <= set(more)
     assert few == [c for c in candidates if c in few]
+    assert len(few) == min(k, len(candidates))
 
 
 def test_a_fault_begins_and_ends() -> None:
