@@ -1,0 +1,75 @@
+"""How many pods ran, for how long, and how long did two revisions serve side by side?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from zdsim.plane.config import FloatArray, IntArray
+from zdsim.record import PodLife, Span
+
+
+def levels(spans: Iterable[Span], times_s: FloatArray) -> IntArray:
+    """How many spans cover each instant.
+
+    Args:
+        spans: (from, to) in seconds; `from` belongs to the span, `to` does not.
+        times_s: instants, any shape.
+
+    Returns:
+        Spans, shape of `times_s`.
+    """
+    pairs = np.array(list(spans), dtype=np.float64).reshape(-1, 2)
+    begun = np.searchsorted(np.sort(pairs[:, 0]), times_s, side="right")
+    over = np.searchsorted(np.sort(pairs[:, 1]), times_s, side="right")
+    out: IntArray = np.asarray(begun - over, dtype=np.int64)
+    return out
+
+
+def union(spans: Iterable[Span]) -> list[Span]:
+    """The same time, in spans that neither overlap nor touch, ascending."""
+    out: list[Span] = []
+    for begin, end in sorted(spans):
+        if end <= begin:
+            continue
+        if out and begin <= out[-1][1]:
+            out[-1] = (out[-1][0], max(out[-1][1], end))
+        else:
+            out.append((begin, end))
+    return out
+
+
+def mixed_version_s(pods: Sequence[PodLife]) -> float:
+    """Time during which pods of at least two revisions were ready.
+
+    Returns:
+        Seconds.
+    """
+    edges: list[tuple[float, int]] = []
+    for revision in {pod.revision for pod in pods}:
+        for begin, end in union(span for pod in pods if pod.revision == revision for span in pod.ready):
+            edges += [(begin, 1), (end, -1)]
+    total, serving, last = 0.0, 0, 0.0
+    for t, step in sorted(edges):
+        if serving >= 2:
+            total += t - last
+        serving, last = serving + step, t
+    return total
+
+
+def pod_seconds(pods: Sequence[PodLife], duration_s: float) -> float:
+    """Time that pods existed, summed: from creation until the object was gone or the run ended.
+
+    Args:
+        duration_s: of the run, seconds.
+
+    Returns:
+        Pod-seconds: what a bill by the second would count.
+    """
+    return sum(max(0.0, existence(pod, duration_s)[1] - existence(pod, duration_s)[0]) for pod in pods)
+
+
+def existence(pod: PodLife, duration_s: float) -> Span:
+    """From a pod's creation until it was gone or the run ended, seconds."""
+    return pod.created_s, min(duration_s if pod.gone_s is None else pod.gone_s, duration_s)

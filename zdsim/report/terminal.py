@@ -1,0 +1,298 @@
+"""What does a run look like on a terminal?
+
+Everything is built for 80 columns and a pipe: no boxes, no colour that carries meaning alone, and a second set of
+glyphs for terminals that cannot show the first. Text from a scenario is never read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from zdsim.measure import requests
+from zdsim.measure.latency import Phase
+from zdsim.measure.rollback import STAGES
+from zdsim.record import RunRecord
+from zdsim.report.causes import explain
+from zdsim.report.units import MISSING, count, milliseconds, percent, plural, seconds, significant
+
+MAX_LINES = 8  # of assumptions, and of notices; the rest is counted
+SPARKS = 48  # columns of the picture of drops over time
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """Signs beyond ASCII, or their stand-ins."""
+
+    good: str
+    bad: str
+    arrow: str
+    dot: str
+    levels: str  # from nothing to most, for pictures in one line
+    bar: str
+
+
+UNICODE = Glyphs("✓", "✗", "→", "·", " ▁▂▃▄▅▆▇█", "█")
+ASCII = Glyphs("ok", "!!", "->", "-", " .:-=+*#%", "#")
+
+
+def glyphs(encoding: str | None) -> Glyphs:
+    """The signs that an encoding can write."""
+    try:
+        "".join((UNICODE.good, UNICODE.bad, UNICODE.arrow, UNICODE.levels)).encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+def print_run(
+    console: Console,
+    record: RunRecord,
+    summary: Mapping[str, Any],
+    *,
+    files: str | None = None,
+    next_steps: Sequence[str] = (),
+    quiet: bool = False,
+) -> None:
+    """Print the story of a run.
+
+    Args:
+        summary: of `record`, as `zdsim.measure.summary.summarise` gives it.
+        files: folder with the run's files, if they were written.
+        next_steps: commands worth a try, each a line.
+        quiet: the headline only.
+    """
+    signs = glyphs(console.encoding)
+    if quiet:
+        _print(console, headline(summary, signs))
+        return
+    parts: list[RenderableType] = [_title(record, signs), Text(), headline(summary, signs)]
+    parts += _drops(record, summary, signs)
+    parts += [_heading("Blast radius"), _facts(_blast_radius(summary))]
+    parts += _rollback(record, summary, signs)
+    parts += [_heading("Rollout"), _facts(_rollout(record, summary))]
+    parts += [_heading("Latency of answered requests"), _latency(summary)]
+    parts += _listing("Assumed, because no manifest says it", record.assumed)
+    parts += _listing("Notices", record.notices)
+    if files is not None:
+        parts += [_heading("Files"), _indent(Text(files))]
+    if next_steps:
+        parts += [_heading("Next"), _indent(Group(*(Text(step) for step in next_steps)))]
+    _print(console, Group(*parts))
+
+
+def headline(summary: Mapping[str, Any], signs: Glyphs) -> Text:
+    """The one line that matters most."""
+    asked = summary["requests"]
+    total, dropped = asked["total"], asked["dropped"]
+    if not total:
+        return Text("No request ended in this run: nothing can be said about drops.", style="yellow")
+    sure = asked["dropped_share_interval"]
+    line = Text()
+    if not dropped:
+        line.append(f"{signs.good} ", style="bold green")
+        line.append(f"None of {count(total)} requests dropped", style="bold")
+        line.append(f" (95 % sure: fewer than {percent(sure['high'])})")
+    else:
+        line.append(f"{signs.bad} ", style="bold red")
+        line.append(f"{count(dropped)} of {plural(total, 'request')} dropped: {percent(dropped / total)}", style="bold")
+        limits = f"{percent(sure['low'])} to {percent(sure['high'])}"
+        line.append(f"\n  95 % interval {limits}, taking requests as independent.", style="dim")
+    excess = asked["excess_dropped"]
+    if excess is not None and dropped:
+        line.append(f"\n  {_excess(excess, dropped)}")
+    return line
+
+
+def _excess(excess: int, dropped: int) -> str:
+    if excess == dropped:
+        return "All of them because of the deployment: without it, this seed drops none."
+    if excess <= 0:
+        return "None of them because of the deployment: without it, this seed drops as many" + (
+            "." if not excess else f", and {count(-excess)} more."
+        )
+    return f"{count(excess)} of them because of the deployment: without it, this seed drops {count(dropped - excess)}."
+
+
+def _title(record: RunRecord, signs: Glyphs) -> Text:
+    line = Text()
+    line.append(record.name, style="bold")
+    line.append(f": {record.strategy}, {f' {signs.arrow} '.join(record.revisions)}, {plural(record.replicas, 'pod')}, ")
+    line.append(f"{seconds(record.duration_s)} simulated in {seconds(record.wall_s)}\n")
+    line.append(f"seed {record.seed} {signs.dot} {record.plane} plane ({record.plane_reason})", style="dim")
+    return line
+
+
+def _drops(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> list[RenderableType]:
+    asked = summary["requests"]
+    dropped = asked["dropped"]
+    if not dropped:
+        return []
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
+    for reason, n in sorted(asked["by_reason"].items(), key=lambda item: -item[1]):
+        if n:
+            bar = signs.bar * max(1, round(24 * n / dropped))
+            table.add_row(Text(reason), count(n), percent(n / dropped), Text(bar, style="red"))
+    why = Table.grid(padding=(0, 1))
+    why.add_column(width=1)
+    why.add_column(overflow="fold")
+    for found in explain(record.counts):
+        body = Text(found.sentence)
+        if found.fix:
+            body.append(f"\n{found.fix}", style="green")
+        why.add_row(signs.dot, body)
+    return [
+        _heading("Dropped requests by reason"),
+        _indent(table),
+        _heading("Over time"),
+        _indent(_over_time(record, signs)),
+        _heading("Why, and what would help"),
+        _indent(why),
+    ]
+
+
+def _over_time(record: RunRecord, signs: Glyphs) -> Text:
+    """Drops in slices of the run as one line of levels, with the rollout below it."""
+    by_window = requests.dropped_by_window(record.counts.counts).sum(axis=1)
+    n = min(SPARKS, by_window.size)
+    edges = np.linspace(0, by_window.size, n + 1).astype(int)
+    slices = np.add.reduceat(by_window, edges[:-1])
+    widths = np.diff(edges) * record.window_s
+    rates = slices / widths
+    top = len(signs.levels) - 1
+    picture = "".join(signs.levels[0 if not rate else max(1, round(top * rate / rates.max()))] for rate in rates)
+    begin, end = "0 s", seconds(record.duration_s)
+    text = Text(picture.ljust(n), style="red")
+    text.append(f"  at most {significant(float(rates.max()))}/s\n", style="none")
+    start = record.rollout.start_s
+    if start is not None:
+        stop = record.duration_s if record.rollout.end_s is None else record.rollout.end_s
+        a = min(n - 1, int(n * start / record.duration_s))
+        b = min(n, max(a + 1, round(n * stop / record.duration_s)))
+        text.append(f"{' ' * a}{signs.bar * (b - a)}{' ' * (n - b)}", style="blue")
+        text.append("  the rollout\n", style="none")
+    text.append(f"{begin}{end.rjust(max(1, n - len(begin)))}", style="dim")
+    return text
+
+
+def _blast_radius(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    blast = summary["blast_radius"]
+    active = blast["active_users"]
+    rows = [
+        ("users active", count(active)),
+        ("users exposed", _of(blast["exposed_users"], blast["exposed_share"], "reached the new revision")),
+        ("users harmed", _of(blast["harmed_users"], blast["harmed_share"], "lost at least one request")),
+    ]
+    if blast["harmed_users"]:
+        rows.append(
+            ("harmed unexposed", f"{count(blast['harmed_unexposed_users'])}, without reaching the new revision")
+        )
+    if blast["peak_weight"] is not None:
+        rows.append(("peak weight", f"{percent(blast['peak_weight'])} of a window's attempts"))
+    if blast["revenue_lost"] is not None:
+        rows.append(("revenue lost", f"{blast['revenue_lost']:,.2f}"))
+    return rows
+
+
+def _of(n: int, share: float | None, what: str) -> str:
+    return f"{count(n)}" + ("" if share is None else f" ({percent(share)})") + f", {what}"
+
+
+def _rollback(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> list[RenderableType]:
+    stages = summary["rollback"]
+    onset = stages["onset_s"]
+    if onset is None and not record.bad_revisions:
+        return [_heading("Rollback"), _indent(Text("No bad revision in this run, nothing to roll back."))]
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_row("", Text("at", style="dim"), Text("after onset", style="dim"))
+    for stage in STAGES:
+        at = stages[f"{stage}_s"]
+        after = MISSING if at is None or onset is None or stage == "onset" else seconds(at - onset)
+        table.add_row(stage, seconds(at) if at is not None else "never", after)
+    latency = stages["latency_s"]
+    what = (
+        f"Latency {seconds(latency)}, from the first possible harm to the last request routed to the bad revision."
+        if latency is not None
+        else "No latency: requests were never diverted from the bad revision in this run."
+    )
+    return [_heading("Rollback"), _indent(Text(what)), _indent(table)]
+
+
+def _rollout(record: RunRecord, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rollout = summary["rollout"]
+    rows = [("outcome", str(rollout["outcome"]))]
+    if rollout["start_s"] is not None:
+        took = rollout["duration_s"]
+        rows.append(("duration", seconds(took) if took is not None else "not finished when the run ended"))
+    rows.append(("two versions ready", seconds(rollout["mixed_version_s"])))
+    if rollout["min_available"] is not None:
+        rows.append(("fewest available", f"{count(rollout['min_available'])} of {count(record.replicas)} pods"))
+    if rollout["max_pods"] is not None:
+        rows.append(("most pods at once", f"{count(rollout['max_pods'])}, terminating ones included"))
+    extra = rollout["extra_pod_seconds"]
+    rows.append(("pod-seconds", f"{rollout['pod_seconds']:,.0f} ({extra:+,.0f} against the desired replicas)"))
+    rows.append(("restarts", count(rollout["restarts"])))
+    return rows
+
+
+def _latency(summary: Mapping[str, Any]) -> RenderableType:
+    latency = summary["latency_s"]
+    rows = [(str(phase), latency[phase]) for phase in Phase]
+    rows += list(latency["by_revision"].items())
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    for _ in range(3):
+        table.add_column(justify="right")
+    table.add_row("", *(Text(name, style="dim") for name in ("p50", "p95", "p99")))
+    for name, at in rows:
+        table.add_row(Text(name), *(milliseconds(at[p]) for p in ("p50", "p95", "p99")))
+    return _indent(table)
+
+
+def _listing(title: str, lines: Sequence[str]) -> list[RenderableType]:
+    if not lines:
+        return []
+    shown = [Text(line) for line in lines[:MAX_LINES]]
+    if len(lines) > MAX_LINES:
+        shown.append(Text(f"... and {len(lines) - MAX_LINES} more (all are in the JSON)", style="dim"))
+    return [_heading(title), _indent(Group(*shown))]
+
+
+def _facts(rows: Iterable[tuple[str, str]]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    return _indent(table)
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _indent(what: RenderableType) -> RenderableType:
+    return Padding(what, (0, 0, 0, 2), expand=False)
+
+
+def _print(console: Console, what: RenderableType) -> None:
+    with console.capture() as captured:
+        console.print(what, highlight=False, markup=False)
+    text = captured.get()
+    if not console.is_terminal:  # no trailing blanks in files and pipes
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    console.file.write(text)
