@@ -58,11 +58,11 @@ def _gamma(shape: float, mean: float) -> LawTable:
     scale = mean / shape
 
     def lower(p: FloatArray) -> FloatArray:
-        out: FloatArray = special.gammaincinv(shape, p) * scale
+        out: FloatArray = np.asarray(special.gammaincinv(shape, p), dtype=np.float64) * scale
         return out
 
     def upper(p: FloatArray) -> FloatArray:
-        out: FloatArray = special.gammainccinv(shape, p) * scale
+        out: FloatArray = np.asarray(special.gammainccinv(shape, p), dtype=np.float64) * scale
         return out
 
     return laws.tabulate(lower, upper, mean)
