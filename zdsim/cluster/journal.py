@@ -49,7 +49,7 @@ class Entry:
     subject: str
     reason: str
     message: str = ""
-    data: Mapping[str, Datum] = _NOTHING
+    data: Mapping[str, Datum] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(slots=True)
