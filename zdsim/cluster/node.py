@@ -1,0 +1,125 @@
+"""When does a node's kubelet look, and how long do its actions take?
+
+A kubelet notices by looking: it lists its containers every second (PLEG relist), polls its work queue every second and
+keeps house every two. These grids belong to the node, each with a phase of its own, and everything that ends between
+two looks is noticed at the next one. What the node does takes time by measured laws.
+
+Source: Kubernetes `pkg/kubelet/pleg/generic.go`, `pkg/kubelet/kubelet.go` (`syncLoop`); the laws: recordings of a real
+1.34.9 node (see `tests/conformance`), which shared two cores with its own control plane.
+"""
+
+from dataclasses import dataclass, field
+from math import floor
+from typing import Final
+
+from zdsim.cluster.backoff import BackOff, Limits, Wake
+from zdsim.cluster.latency import Law, Quantiles
+
+#: (probability, seconds). Pod heard of -> its volumes are mounted: the kubelet polls for that every 0.3 s.
+VOLUMES: Final = ((0.0, 0.302), (0.5, 0.312), (1.0, 0.335))
+#: Volumes mounted -> sandbox and network are up.
+SANDBOX: Final = ((0.0, 0.04), (0.5, 0.08), (0.9, 0.16), (1.0, 0.45))
+#: Container to be started -> its process runs. Recorded after a liveness kill: 0.10 to 0.25 s.
+CONTAINER: Final = ((0.0, 0.08), (0.5, 0.13), (0.9, 0.20), (1.0, 0.35))
+#: Kill decided (or deletion heard) -> SIGTERM reaches the process, or preStop begins.
+SIGNAL: Final = ((0.0, 0.002), (0.5, 0.006), (0.9, 0.020), (1.0, 0.08))
+#: Last container ended -> the pod's address answers no more: refused until then, silence after it. Recorded with one
+#: pod on the move: 0.07 to 0.10 s; with four: 0.09 to 0.25 s.
+NETWORK_TEARDOWN: Final = ((0.0, 0.06), (0.5, 0.11), (0.9, 0.20), (1.0, 0.30))
+#: Network gone -> the pod's final phase is written (its endpoint leaves the slice).
+FINAL_STATUS: Final = ((0.0, 0.03), (0.5, 0.045), (1.0, 0.08))
+#: First relist after the final phase -> the pod object is deleted.
+REMOVAL: Final = ((0.0, 0.005), (0.5, 0.015), (0.9, 0.04), (1.0, 0.06))
+UNIFORM: Final = ((0.0, 0.0), (1.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLaws:
+    """Durations on a node, seconds, drawn by stream and pod; `uniform` is in [0, 1)."""
+
+    volumes: Law
+    sandbox: Law
+    container: Law
+    signal: Law
+    network_teardown: Law
+    final_status: Law
+    removal: Law
+    uniform: Law
+
+    @classmethod
+    def measured(cls, seed: int) -> "NodeLaws":
+        """As recorded."""
+        return cls(
+            volumes=Quantiles(VOLUMES, seed),
+            sandbox=Quantiles(SANDBOX, seed),
+            container=Quantiles(CONTAINER, seed),
+            signal=Quantiles(SIGNAL, seed),
+            network_teardown=Quantiles(NETWORK_TEARDOWN, seed),
+            final_status=Quantiles(FINAL_STATUS, seed),
+            removal=Quantiles(REMOVAL, seed),
+            uniform=Quantiles(UNIFORM, seed),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """Periods of a kubelet's looks, seconds, and its back-off.
+
+    A relist begins 1 s after the previous one *ended*; recorded beats are 1.00 to 1.04 s apart, in the middle 1.015.
+    `wake` is PERIODIC, as in the recorded 1.34 kubelet; 1.36 looks again after the remaining time instead, up to half
+    as long again.
+    """
+
+    relist_s: float = 1.015
+    work_queue_s: float = 1.0
+    housekeeping_s: float = 2.0
+    backoff: Limits = field(default_factory=Limits)
+    wake: Wake = Wake.PERIODIC
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Looks at phase, phase + period, ...; a phase may lie before time 0."""
+
+    phase_s: float
+    period_s: float
+
+    def after(self, now: float) -> float:
+        """First look strictly after `now`."""
+        k = floor((now - self.phase_s) / self.period_s)
+        while self.phase_s + k * self.period_s <= now:
+            k += 1
+        return self.phase_s + k * self.period_s
+
+    def last(self, now: float) -> float:
+        """Latest look at or before `now`."""
+        k = floor((now - self.phase_s) / self.period_s) + 1
+        while self.phase_s + k * self.period_s > now:
+            k -= 1
+        return self.phase_s + k * self.period_s
+
+
+@dataclass(slots=True)
+class Node:
+    """One node: its grids and its back-off table."""
+
+    name: str
+    relist: Grid
+    work_queue: Grid
+    housekeeping: Grid
+    backoff: BackOff = field(default_factory=BackOff)
+
+    @classmethod
+    def make(cls, name: str, settings: NodeSettings, uniform: Law) -> "Node":
+        """A node whose grids have phases of their own, drawn by its name."""
+
+        def grid(what: str, period_s: float) -> Grid:
+            return Grid((uniform(f"{what}/{name}", 0) - 1.0) * period_s, period_s)
+
+        return cls(
+            name,
+            relist=grid("relist", settings.relist_s),
+            work_queue=grid("work_queue", settings.work_queue_s),
+            housekeeping=grid("housekeeping", settings.housekeeping_s),
+            backoff=BackOff(settings.backoff),
+        )
