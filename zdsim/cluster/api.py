@@ -33,6 +33,7 @@ __all__ = [
     "DeploymentSpec",
     "DeploymentState",
     "DeploymentStatus",
+    "ForbiddenError",
     "GoneError",
     "Pod",
     "PodChange",
@@ -53,6 +54,10 @@ class ConflictError(Exception):
 
 class GoneError(Exception):
     """The object does not exist (any more)."""
+
+
+class ForbiddenError(Exception):
+    """The API server refuses to create the object (a quota is used up)."""
 
 
 class PodPhase(StrEnum):
@@ -348,6 +353,7 @@ class Api:
     def __init__(self, clock: SharedClock, *, watch_delay: Law | None = None) -> None:
         delay = watch_delay if watch_delay is not None else constant(0.0)
         self.clock = clock
+        self.pod_quota: int | None = None  # most pod objects that are not terminal; None = no ResourceQuota
         self.pods: dict[str, Pod] = {}  # by name, without those that are gone
         self.replicasets: dict[str, ReplicaSet] = {}
         self.deployments: dict[str, Deployment] = {}
@@ -387,7 +393,15 @@ class Api:
     # -- pods
 
     def create_pod(self, replicaset: ReplicaSet) -> Pod:
-        """A new pod of `replicaset`, pending and without a node."""
+        """A new pod of `replicaset`, pending and without a node.
+
+        Raises:
+            ForbiddenError: `pod_quota` is used up.
+        """
+        if self.pod_quota is not None:
+            used = sum(not pod.state.phase.terminal for pod in self.pods.values())
+            if used >= self.pod_quota:
+                raise ForbiddenError(f"{replicaset.name}: {used} of {self.pod_quota} pods")
         template = replicaset.template
         ordinal = self._ordinals.get(replicaset.name, 0)
         self._ordinals[replicaset.name] = ordinal + 1
