@@ -111,8 +111,9 @@ class Mark:
 class Node:
     """One value of a YAML document and where it stands.
 
-    `value` is a scalar, a dict of entries or a list of nodes. `label` is how messages call it when its place in the
-    scenario is not where its author wrote it (a manifest's `spec.replicas`). `size` counts all nodes under it.
+    `value` is a scalar, a dict of entries, a list of nodes, or a tuple of plain data read from another file. `label`
+    is how messages call it when its place in the scenario is not where its author wrote it (a manifest's
+    `spec.replicas`). `size` counts all nodes under it.
     """
 
     mark: Mark
@@ -152,7 +153,7 @@ class Node:
             return {key: entry.node.plain() for key, entry in self.value.items()}
         if isinstance(self.value, list):
             return [item.plain() for item in self.value]
-        return self.value
+        return list(self.value) if isinstance(self.value, tuple) else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,30 @@ def mapping(mark: Mark, entries: dict[str, Node] | None = None) -> Node:
 def sequence(mark: Mark, items: Sequence[Node]) -> Node:
     """A list made by zdsim."""
     return Node(mark, list(items), 1 + sum(item.size for item in items))
+
+
+def with_entry(tree: Node, path: Sequence[str], node: Node) -> Node:
+    """A copy of `tree` with `node` at `path`; what stands in the way or is missing becomes a mapping."""
+    if not path:
+        return node
+    entries: dict[str, Entry] = dict(tree.entries or {})
+    before = entries.get(path[0])
+    child = with_entry(before.node if before is not None else mapping(node.mark), path[1:], node)
+    entries[path[0]] = Entry(before.key if before is not None else node.mark, child)
+    return Node(tree.mark, entries, 1 + sum(entry.node.size for entry in entries.values()), tree.label)
+
+
+def without(tree: Node, path: Sequence[str]) -> Node:
+    """A copy of `tree` without the entry at `path`, if it is there."""
+    entries = tree.entries
+    if entries is None or path[0] not in entries:
+        return tree
+    if len(path) == 1:
+        kept = {key: entry for key, entry in entries.items() if key != path[0]}
+    else:
+        before = entries[path[0]]
+        kept = {**entries, path[0]: Entry(before.key, without(before.node, path[1:]))}
+    return Node(tree.mark, kept, 1 + sum(entry.node.size for entry in kept.values()), tree.label)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,423 @@
+"""What does a real Kubernetes manifest say about the rollout?
+
+Takes any multi-document YAML (`helm template`, `kustomize build`, `kubectl get -o yaml`), finds the Deployment, and
+re-arranges its nodes into the shape of `service.deployment`; every node keeps its place in the manifest, so that a bad
+value is reported where it was written. Values are not checked here: that is the model's business, in one place.
+What is not simulated is left out and named, never silently.
+
+Source: field names of Deployment, PodSpec, Container and Service as in Kubernetes 1.36 `api/core/v1` and `api/apps/v1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field
+
+from zdsim.errors import Problem, Severity
+from zdsim.scenario.fields import closest, did_you_mean
+from zdsim.scenario.kubernetes_fields import (
+    CONTAINER_QUIET,
+    CONTAINER_USED,
+    DEPLOYMENT_QUIET,
+    DEPLOYMENT_USED,
+    ELSEWHERE,
+    HANDLERS,
+    HTTP_QUIET,
+    HTTP_USED,
+    LISTS,
+    POD_LOUD,
+    POD_QUIET,
+    POD_USED,
+    PROBE_USED,
+    SERVICE_LOUD,
+)
+from zdsim.scenario.quantities import is_template, show
+from zdsim.scenario.source import Entry, Node, Source, mapping, parse_documents, sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a manifest gave: the Deployment as a node for `service.deployment`, and everything to tell about it."""
+
+    deployment: Node | None
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[Problem, ...] = ()
+
+
+@dataclass(slots=True)
+class _Object:
+    """One Kubernetes object of the manifest."""
+
+    node: Node
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}" if self.name else self.kind
+
+
+@dataclass(slots=True)
+class _Import:
+    """The state of one import: what was found so far."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notices: list[Problem] = field(default_factory=list)
+    quiet: dict[str, Node] = field(default_factory=dict)
+    loud: dict[str, Node] = field(default_factory=dict)
+
+    def take(
+        self, node: Node, path: str, *, used: Set[str], quiet: Set[str] = frozenset(), loud: Set[str] = frozenset()
+    ) -> Iterator[tuple[str, Node]]:
+        """The used entries of a mapping; the others are noted. Null means absent, as the API server reads it."""
+        if node.entries is None:
+            self.problems.append(
+                node.mark.problem("ZD1003", f"expected a mapping, got {show(node.plain())}", path=path)
+            )
+            return
+        for key, entry in node.entries.items():
+            if entry.node.value is None:
+                continue
+            if key in used:
+                yield key, entry.node
+            elif key in quiet:
+                self.quiet.setdefault(key, entry.node)
+            elif key in loud:
+                self.loud.setdefault(key, entry.node)
+            else:
+                self._unknown(key, entry, path, sorted(used | quiet | loud))
+
+    def _unknown(self, key: str, entry: Entry, path: str, known: list[str]) -> None:
+        if is_template(key):
+            message, hint = f"the placeholder {show(key)} was not filled in: left out", "render the template first"
+        else:
+            message = f"unknown field {show(key)}{did_you_mean(key, known)}: left out"
+            hint = "misspelled, the API server would drop or refuse it" if closest(key, known) else ""
+        self.notices.append(entry.key.problem("ZD2002", message, path=path, hint=hint, severity=Severity.WARNING))
+
+    def notice(self, node: Node, code: str, message: str, hint: str = "", severity: Severity = Severity.NOTICE) -> None:
+        self.notices.append(node.mark.problem(code, message, hint=hint, severity=severity))
+
+
+def import_manifest(source: Source, *, workload: str | None = None) -> Imported:
+    """The Deployment of a manifest (the one called `workload`, or its only one) as a node of the scenario."""
+    documents, syntax = parse_documents(source)
+    work = _Import(problems=list(syntax))
+    if any(problem.line is None or problem.code in ("ZD1008", "ZD1013", "ZD1014") for problem in syntax):
+        return Imported(None, tuple(syntax))
+    if not documents:
+        hint = "did the command that renders it fail?" if source.name == "<stdin>" else "is it the right file?"
+        return Imported(None, (source.problem("ZD1011", "no YAML document in it", line=1, column=1, hint=hint),))
+    objects = [found for document in documents for found in _objects(document, work)]
+    chosen = _choose(source, objects, workload, work)
+    if chosen is None:
+        return Imported(None, tuple(work.problems), tuple(work.notices))
+    for other in objects:
+        if other is not chosen and other.kind != "Service":
+            why = ELSEWHERE.get(other.kind, "zdsim does not simulate this kind")
+            if other.kind == "Deployment":
+                why = f"{chosen} was chosen"
+            work.notice(other.node, "ZD2001", f"{other} is left out: {why}")
+    deployment = _deployment(chosen, [one for one in objects if one.kind == "Service"], work)
+    _say_left_out(work)
+    return Imported(deployment, tuple(work.problems), tuple(work.notices))
+
+
+def _objects(document: Node, work: _Import) -> Iterator[_Object]:
+    """The objects of a document, lists taken apart."""
+    kind = document.get("kind")
+    if document.entries is None or kind is None or not isinstance(kind.value, str):
+        message = f"not a Kubernetes object: it has no kind ({show(document.plain())})"
+        if document.get("traffic") is not None or document.get("service") is not None:
+            hint = "this looks like a zdsim scenario: give it without -f"
+        elif document.get("replicaCount") is not None or document.get("image") is not None:
+            hint = "this looks like Helm values: render the chart with helm template and give that"
+        else:
+            hint = "every document of a manifest has apiVersion, kind and metadata"
+        work.problems.append(document.mark.problem("ZD1019", message, hint=hint))
+        return
+    if kind.value in LISTS:
+        items = document.get("items")
+        for item in (items.items or []) if items is not None else []:
+            yield from _objects(item, work)
+        return
+    name = document.find("metadata", "name")
+    text = name.value if name is not None and isinstance(name.value, str) else ""
+    yield _Object(document, kind.value, text)
+
+
+def _choose(source: Source, objects: list[_Object], workload: str | None, work: _Import) -> _Object | None:
+    deployments = [one for one in objects if one.kind == "Deployment"]
+    names = [one.name for one in deployments]
+    if workload is not None:
+        chosen = next((one for one in deployments if one.name == workload), None)
+        if chosen is None:
+            there = ", ".join(names) or "none"
+            message = f"no Deployment {show(workload)} in it{did_you_mean(workload, names)}"
+            work.problems.append(source.problem("ZD1030", message, line=1, column=1, hint=f"Deployments: {there}"))
+        return chosen
+    if len(deployments) == 1:
+        return deployments[0]
+    if len(deployments) > 1:
+        second = deployments[1].node
+        message = f"{len(deployments)} Deployments: {', '.join(name or '(no name)' for name in names)}"
+        hint = f"choose one: --workload {names[0]}, or service.workload: {names[0]} in the scenario"
+        work.problems.append(second.mark.problem("ZD1031", message, hint=hint))
+    elif not work.problems:
+        there = ", ".join(dict.fromkeys(str(one) for one in objects))
+        hint = ""
+        if any(one.kind in ("StatefulSet", "DaemonSet", "Rollout") for one in objects):
+            hint = "only Deployments are simulated"
+        elif any(one.kind == "Kustomization" for one in objects):
+            hint = "build it first: kustomize build . | zdsim run -f - --rate 200/s"
+        message = f"no Deployment in it, only {there}" if there else "no Deployment in it"
+        work.problems.append(source.problem("ZD1030", message, line=1, column=1, hint=hint))
+    return None
+
+
+def _deployment(chosen: _Object, services: list[_Object], work: _Import) -> Node | None:
+    """The node for `service.deployment`."""
+    spec = chosen.node.get("spec")
+    pod = chosen.node.find("spec", "template", "spec")
+    if spec is None or pod is None:
+        missing = "spec" if spec is None else "spec.template.spec"
+        work.problems.append(chosen.node.mark.problem("ZD1002", f"{chosen} has no {missing}", path=missing))
+        return None
+    parts: dict[str, Node] = {}
+    name = chosen.node.find("metadata", "name")
+    if name is not None and is_template(name.value):
+        work.notice(name, "ZD2004", f"the name {show(name.value)} was not filled in; called 'web' here")
+    elif name is not None and name.value is not None:
+        parts["name"] = name.labelled("metadata.name")
+    for key, node in work.take(spec, "spec", used=DEPLOYMENT_USED, quiet=DEPLOYMENT_QUIET):
+        if key == "strategy":
+            parts[key] = _strategy(node, work)
+        elif key == "template":
+            list(work.take(node, "spec.template", used={"spec", "metadata"}))
+        else:
+            parts[key] = node.labelled(f"spec.{key}")
+    path = "spec.template.spec"
+    for key, node in work.take(pod, path, used=POD_USED, quiet=POD_QUIET, loud=POD_LOUD):
+        if key == "terminationGracePeriodSeconds":
+            parts[key] = node.labelled(f"{path}.{key}")
+        elif key == "restartPolicy" and node.value != "Always":
+            hint = "the API server refuses anything else"
+            message = f"a Deployment's restartPolicy is always Always, got {show(node.plain())}"
+            work.problems.append(node.mark.problem("ZD1004", message, path=f"{path}.{key}", hint=hint))
+    _containers(chosen, pod, services, parts, work)
+    return mapping(chosen.node.mark, parts)
+
+
+def _strategy(node: Node, work: _Import) -> Node:
+    parts = {}
+    for key, value in work.take(node, "spec.strategy", used={"type", "rollingUpdate"}):
+        if key == "rollingUpdate" and value.entries is not None:
+            path = "spec.strategy.rollingUpdate"
+            inner = work.take(value, path, used={"maxSurge", "maxUnavailable"})
+            parts[key] = mapping(value.mark, {name: one.labelled(f"{path}.{name}") for name, one in inner})
+        else:
+            parts[key] = value
+        parts[key] = parts[key].labelled(f"spec.strategy.{key}")
+    return mapping(node.mark, parts).labelled("spec.strategy")
+
+
+def _containers(chosen: _Object, pod: Node, services: list[_Object], parts: dict[str, Node], work: _Import) -> None:
+    listed = pod.get("containers")
+    containers = listed.items if listed is not None else None
+    if not containers:
+        where = listed.mark if listed is not None else pod.mark
+        work.problems.append(
+            where.problem("ZD1002", f"{chosen} has no containers", path="spec.template.spec.containers")
+        )
+        return
+    serving = _serving(chosen, containers, services, work)
+    others = []
+    for i, node in enumerate(containers):
+        made = _container(node, f"spec.template.spec.containers[{_called(node, i)}]", work)
+        if i == serving:
+            parts.update({key: entry.node for key, entry in (made.entries or {}).items() if key != "name"})
+        else:
+            others.append(made)
+    if others:
+        parts["containers"] = sequence(pod.mark, others)
+    inits = pod.get("initContainers")
+    if inits is not None and inits.items:
+        made_inits = [
+            _container(node, f"spec.template.spec.initContainers[{_called(node, i)}]", work, init=True)
+            for i, node in enumerate(inits.items)
+        ]
+        parts["initContainers"] = sequence(inits.mark, made_inits)
+
+
+def _called(node: Node, i: int) -> str:
+    name = node.get("name")
+    return name.value if name is not None and isinstance(name.value, str) else str(i)
+
+
+def _container(node: Node, path: str, work: _Import, *, init: bool = False) -> Node:
+    parts: dict[str, Node] = {}
+    for key, value in work.take(node, path, used=CONTAINER_USED, quiet=CONTAINER_QUIET):
+        where = f"{path}.{key}"
+        if key.endswith("Probe"):
+            parts[key] = _probe(node, value, where, work)
+        elif key == "lifecycle":
+            for name, hook in work.take(value, where, used={"preStop"}, loud={"postStart", "stopSignal"}):
+                parts[name] = _pre_stop(hook, f"{where}.{name}", work)
+        elif key == "resources":
+            parts[key] = _resources(value, where, work)
+        elif key == "name" or (key == "restartPolicy" and init):
+            parts[key] = value.labelled(where)
+    _unknowable_env(node, path, work)
+    return mapping(node.mark, parts).labelled(path)
+
+
+def _probe(container: Node, node: Node, path: str, work: _Import) -> Node:
+    parts = {}
+    for key, value in work.take(node, path, used=PROBE_USED | HANDLERS):
+        if key in PROBE_USED:
+            parts[key] = value.labelled(f"{path}.{key}")
+            continue
+        port = value.get("port")
+        if port is not None and isinstance(port.value, str) and port.value not in _port_names(container):
+            declared = ", ".join(_port_names(container)) or "none"
+            what = "was not filled in" if is_template(port.value) else "is not a named port of this container"
+            work.notice(
+                port,
+                "ZD2004",
+                f"{path}.{key}.port: {show(port.value)} {what}; the probe is simulated as if it could reach it",
+                f"ports declared: {declared}",
+                Severity.WARNING,
+            )
+    if node.entries is None:
+        return node.labelled(path)
+    return mapping(node.mark, parts).labelled(path)
+
+
+def _pre_stop(node: Node, path: str, work: _Import) -> Node:
+    parts = {}
+    for key, value in work.take(node, path, used={"exec", "httpGet", "sleep"}, loud={"tcpSocket"}):
+        if key == "httpGet" and value.entries is not None:
+            inner = dict(work.take(value, f"{path}.{key}", used=HTTP_USED, quiet=HTTP_QUIET))
+            parts[key] = mapping(value.mark, inner).labelled(f"{path}.{key}")
+        else:
+            parts[key] = value.labelled(f"{path}.{key}")
+    return mapping(node.mark, parts).labelled(path)
+
+
+def _resources(node: Node, path: str, work: _Import) -> Node:
+    parts = {}
+    for key, value in work.take(node, path, used={"requests", "limits"}, loud={"claims"}):
+        amounts = {}
+        for name, entry in (value.entries or {}).items():
+            if name in ("cpu", "memory"):
+                if entry.node.value is not None:
+                    amounts[name] = entry.node.labelled(f"{path}.{key}.{name}")
+            elif closest(name, ["cpu", "memory"]) is not None:
+                work._unknown(name, entry, f"{path}.{key}", ["cpu", "memory"])
+            else:
+                work.quiet.setdefault(f"resources {name}", entry.node)
+        parts[key] = (mapping(value.mark, amounts) if value.entries is not None else value).labelled(f"{path}.{key}")
+    return mapping(node.mark, parts).labelled(path)
+
+
+def _unknowable_env(node: Node, path: str, work: _Import) -> None:
+    """Values that come from the cluster are told, though zdsim reads no environment: a pool size may hide there."""
+    env = node.get("env")
+    hidden = [one for one in (env.items or [] if env is not None else []) if one.get("valueFrom") is not None]
+    if not hidden:
+        return
+    names = [str(one.get("name").value) for one in hidden if one.get("name") is not None]  # type: ignore[union-attr]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    work.notice(
+        hidden[0],
+        "ZD2004",
+        f"{path}.env: {shown} come from valueFrom, which only the cluster can resolve; zdsim uses no environment",
+        "what they change (workers, pool sizes, timeouts) goes into the scenario: process, database",
+    )
+
+
+# --- which container serves ------------------------------------------------------------------------------------------
+
+
+def _serving(chosen: _Object, containers: list[Node], services: list[_Object], work: _Import) -> int:
+    """The container behind the Service, else the first with a port and a readiness probe, else the first."""
+    if len(containers) == 1 and not services:
+        return 0
+    labels = chosen.node.find("spec", "template", "metadata", "labels")
+    for service in services:
+        if not _selects(service, labels):
+            work.notice(service.node, "ZD2008", f"{service} does not select the pods of {chosen}: left out")
+            continue
+        found = _behind(service, containers, work)
+        for key, entry in ((service.node.get("spec") or service.node).entries or {}).items():
+            if key in SERVICE_LOUD and entry.node.value not in (False, None, "None"):
+                work.loud.setdefault(f"Service {key}", entry.node)
+        if found is not None:
+            return found
+    if len(containers) == 1:
+        return 0
+    ported = [i for i, node in enumerate(containers) if _ports(node)]
+    probed = [i for i in ported if containers[i].get("readinessProbe") is not None]
+    best = (probed or ported or [0])[0]
+    name = _called(containers[best], best)
+    message = f"{chosen} has {len(containers)} containers; {name!r} is taken as the one that serves"
+    work.notice(containers[best], "ZD2008", message, "add the Service to the manifest to make it certain")
+    return best
+
+
+def _selects(service: _Object, labels: Node | None) -> bool:
+    selector = service.node.find("spec", "selector")
+    if selector is None or not selector.entries:
+        return False
+    return all(
+        is_template(entry.node.value)
+        or (labels is not None and (found := labels.get(key)) is not None and found.value == entry.node.value)
+        for key, entry in selector.entries.items()
+    )
+
+
+def _behind(service: _Object, containers: list[Node], work: _Import) -> int | None:
+    ports = service.node.find("spec", "ports")
+    for port in ports.items or [] if ports is not None else []:
+        target = port.get("targetPort") or port.get("port")
+        if target is None:
+            continue
+        for i, node in enumerate(containers):
+            wanted = _port_names(node) if isinstance(target.value, str) else _port_numbers(node)
+            if target.value in wanted:
+                return i
+        if isinstance(target.value, str):
+            declared = sorted({name for node in containers for name in _port_names(node)})
+            what = "was not filled in" if is_template(target.value) else "is no named port of any container"
+            work.notice(
+                target,
+                "ZD2004",
+                f"{service} targetPort {show(target.value)} {what}{did_you_mean(target.value, declared)}",
+                f"ports declared: {', '.join(declared) or 'none'}; in a cluster this Service would have no endpoint",
+                Severity.WARNING,
+            )
+    return None
+
+
+def _ports(container: Node) -> list[Node]:
+    ports = container.get("ports")
+    return list(ports.items or []) if ports is not None else []
+
+
+def _port_names(container: Node) -> list[str]:
+    names = [port.get("name") for port in _ports(container)]
+    return [name.value for name in names if name is not None and isinstance(name.value, str)]
+
+
+def _port_numbers(container: Node) -> list[int]:
+    numbers = [port.get("containerPort") for port in _ports(container)]
+    return [number.value for number in numbers if number is not None and isinstance(number.value, int)]
+
+
+def _say_left_out(work: _Import) -> None:
+    if work.loud:
+        first = next(iter(work.loud.values()))
+        message = f"not simulated, though it can change a rollout: {', '.join(work.loud)}"
+        work.notice(first, "ZD2003", message, severity=Severity.WARNING)
+    if work.quiet:
+        first = next(iter(work.quiet.values()))
+        work.notice(first, "ZD2003", f"not needed for a simulation: {', '.join(work.quiet)}")

@@ -1,0 +1,109 @@
+"""Which fields does Kubernetes know, and what becomes of each in a simulation?
+
+Source: Deployment, PodSpec, Container, Probe and Service of Kubernetes 1.36 (`api/apps/v1`, `api/core/v1`).
+"""
+
+LISTS = {"List", "DeploymentList", "ServiceList"}
+ELSEWHERE = {
+    "StatefulSet": "its pods are replaced one by one, in order, which zdsim does not simulate",
+    "DaemonSet": "zdsim simulates Deployments",
+    "Rollout": "zdsim simulates Deployments, not Argo Rollouts",
+    "HorizontalPodAutoscaler": "replicas stay as the Deployment says",
+    "PodDisruptionBudget": "it does not slow a rollout, only evictions",
+}
+
+# USED is read by `kubernetes.py`; QUIET cannot change a rollout here; LOUD could, and is not simulated.
+DEPLOYMENT_USED = {
+    "replicas",
+    "strategy",
+    "minReadySeconds",
+    "progressDeadlineSeconds",
+    "paused",
+    "revisionHistoryLimit",
+    "template",
+}
+DEPLOYMENT_QUIET = {"selector"}
+POD_USED = {"containers", "initContainers", "terminationGracePeriodSeconds", "restartPolicy"}
+POD_LOUD = {
+    "activeDeadlineSeconds",
+    "affinity",
+    "hostNetwork",
+    "nodeName",
+    "nodeSelector",
+    "overhead",
+    "preemptionPolicy",
+    "priority",
+    "priorityClassName",
+    "readinessGates",
+    "resourceClaims",
+    "resources",
+    "schedulingGates",
+    "shareProcessNamespace",
+    "tolerations",
+    "topologySpreadConstraints",
+}
+POD_QUIET = {
+    "automountServiceAccountToken",
+    "dnsConfig",
+    "dnsPolicy",
+    "enableServiceLinks",
+    "ephemeralContainers",
+    "hostAliases",
+    "hostIPC",
+    "hostPID",
+    "hostUsers",
+    "hostname",
+    "hostnameOverride",
+    "imagePullSecrets",
+    "os",
+    "runtimeClassName",
+    "schedulerName",
+    "securityContext",
+    "serviceAccount",
+    "serviceAccountName",
+    "setHostnameAsFQDN",
+    "subdomain",
+    "volumes",
+    "workloadRef",
+}
+CONTAINER_USED = {
+    "name",
+    "ports",
+    "readinessProbe",
+    "livenessProbe",
+    "startupProbe",
+    "lifecycle",
+    "resources",
+    "restartPolicy",
+}
+CONTAINER_QUIET = {
+    "args",
+    "command",
+    "env",
+    "envFrom",
+    "image",
+    "imagePullPolicy",
+    "resizePolicy",
+    "restartPolicyRules",
+    "securityContext",
+    "stdin",
+    "stdinOnce",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "tty",
+    "volumeDevices",
+    "volumeMounts",
+    "workingDir",
+}
+PROBE_USED = {
+    "initialDelaySeconds",
+    "periodSeconds",
+    "timeoutSeconds",
+    "successThreshold",
+    "failureThreshold",
+    "terminationGracePeriodSeconds",
+}
+HANDLERS = {"httpGet", "tcpSocket", "exec", "grpc"}
+HTTP_USED = {"path", "port"}
+HTTP_QUIET = {"host", "scheme", "httpHeaders"}
+SERVICE_LOUD = {"publishNotReadyAddresses", "sessionAffinity"}

@@ -1,0 +1,247 @@
+"""How does a file become a `Scenario`?
+
+text -> nodes with places -> manifest imported -> overrides applied -> data files read -> validated once. Everything
+wrong is collected and raised together as one `ScenarioError`; past here there is no dict and no second check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zdsim.errors import Problem, ScenarioError, Severity
+from zdsim.scenario.assumed import assumed_lines
+from zdsim.scenario.datafiles import read_data_files
+from zdsim.scenario.kubernetes import import_manifest
+from zdsim.scenario.model import Scenario
+from zdsim.scenario.overrides import Override, apply_override, parse_override
+from zdsim.scenario.problems import caution_problems, problems_of
+from zdsim.scenario.source import Mark, Node, Source, decode, mapping, parse_documents, read_source, with_entry, without
+
+_STOPPERS = {"ZD1008", "ZD1013", "ZD1014"}  # after these the tree is not what its author meant
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A scenario, what its author should know, and what was assumed.
+
+    `assumed` has one line for each value left at its default that a manifest cannot say; `files` names every file read.
+    """
+
+    scenario: Scenario
+    notices: tuple[Problem, ...] = ()
+    assumed: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def load_scenario(
+    path: str | Path | None,
+    *,
+    manifest: str | Path | None = None,
+    manifest_text: str | bytes | None = None,
+    overrides: Sequence[str] = (),
+    rate: str | None = None,
+    workload: str | None = None,
+) -> Loaded:
+    """The scenario of a file, of a manifest alone, or of both.
+
+    Args:
+        path: scenario file; None when a manifest and a rate say everything.
+        manifest: Kubernetes manifest that replaces the scenario's service; `-` is standard input.
+        manifest_text: the manifest's text, when the caller has read it already; `manifest` then only names it.
+        overrides: `path=value`, applied last and in order.
+        rate: open traffic, such as `500/s`.
+        workload: which Deployment of the manifest.
+
+    Raises:
+        ScenarioError: with every problem that could be found.
+    """
+    problems: list[Problem] = []
+    notices: list[Problem] = []
+    files: list[str] = []
+    tree = _read_tree(path, problems, files)
+    given = [found for text in overrides if (found := _parsed(text, problems)) is not None]
+    early = [one for one in given if one.path[:1] == ("service",) and one.path[1:2] in (("manifest",), ("workload",))]
+    tree = _applied(tree, early, problems)
+    tree = _with_manifest(tree, manifest, manifest_text, workload, problems, notices, files)
+    if rate is not None:
+        tree = _with_rate(tree, rate, problems)
+    tree = _applied(tree, [one for one in given if one not in early], problems)
+    tree = read_data_files(tree, problems, files)
+    if tree.get("name") is None and path is not None and str(path) != "-":
+        tree = with_entry(tree, ("name",), Node(tree.mark, _name_of(Path(path))))
+    scenario = _validated(tree, problems)
+    if scenario is None or any(problem.severity is Severity.ERROR for problem in problems):
+        raise ScenarioError(_in_order(problems, files))
+    notices += caution_problems(scenario, tree)
+    return Loaded(scenario, tuple(notices), tuple(assumed_lines(scenario)), tuple(files))
+
+
+def _read_tree(path: str | Path | None, problems: list[Problem], files: list[str]) -> Node:
+    if path is None:
+        return mapping(Mark(Source("command line", ""), 1, 1))
+    source = read_source(path, what="scenario")
+    files.append(source.name)
+    return scenario_tree(source, problems)
+
+
+def scenario_tree(source: Source, problems: list[Problem]) -> Node:
+    """The one mapping of a scenario text; raises when it is no such thing at all."""
+    documents, found = parse_documents(source)
+    if any(problem.code in _STOPPERS for problem in found):
+        raise ScenarioError(found)
+    problems += found
+    if not documents:
+        if found:
+            raise ScenarioError(found)
+        hint = "zdsim init writes a scenario to start from"
+        raise ScenarioError([source.problem("ZD1011", "the file is empty", line=1, column=1, hint=hint)])
+    first = documents[0]
+    kind = first.get("kind")
+    if first.entries is not None and kind is not None and first.get("apiVersion") is not None:
+        hint = f"run it without a scenario: zdsim run -f {source.name} --rate 200/s"
+        message = f"this is a Kubernetes {kind.value}, not a zdsim scenario"
+        raise ScenarioError([kind.mark.problem("ZD1019", message, hint=hint)])
+    if len(documents) > 1:
+        hint = "a scenario is one document: remove the line with ---"
+        problems.append(documents[1].mark.problem("ZD1018", f"{len(documents)} documents in one file", hint=hint))
+    if first.entries is None:
+        from zdsim.scenario.quantities import show
+
+        hint = "a scenario begins with service: and traffic:"
+        raise ScenarioError(
+            [first.mark.problem("ZD1019", f"expected a scenario, got {show(first.plain())}", hint=hint)]
+        )
+    return first
+
+
+def _parsed(text: str, problems: list[Problem]) -> Override | None:
+    try:
+        return parse_override(text)
+    except ScenarioError as error:
+        problems += error.problems
+        return None
+
+
+def _applied(tree: Node, overrides: Sequence[Override], problems: list[Problem]) -> Node:
+    for one in overrides:
+        try:
+            tree = apply_override(tree, one)
+        except ScenarioError as error:
+            problems += error.problems
+    return tree
+
+
+def _with_manifest(
+    tree: Node,
+    manifest: str | Path | None,
+    text: str | bytes | None,
+    workload: str | None,
+    problems: list[Problem],
+    notices: list[Problem],
+    files: list[str],
+) -> Node:
+    """The tree with `service.deployment` from the manifest, when there is one."""
+    service = tree.get("service")
+    named = service.get("manifest") if service is not None else None
+    chosen = service.get("workload") if service is not None else None
+    inline = service.get("deployment") if service is not None else None
+    if manifest is None and text is None:
+        if named is None or not isinstance(named.value, str) or inline is not None:
+            return tree  # nothing to import, or a mistake that validation names
+        where: str | Path = _beside(named, named.value)
+    else:
+        where = manifest if manifest is not None else "manifest"
+        if named is not None or inline is not None:
+            replaced = named if named is not None else inline
+            assert replaced is not None
+            message = (
+                f"the scenario's own {'manifest' if named is not None else 'deployment'} is replaced by -f {where}"
+            )
+            notices.append(replaced.mark.problem("ZD2007", message, severity=Severity.NOTICE))
+    if workload is None and chosen is not None and isinstance(chosen.value, str):
+        workload = chosen.value
+    try:
+        if text is not None:
+            source = decode("<stdin>" if str(where) == "-" else str(where), text)
+        else:
+            source = read_source(where, what="manifest")
+    except ScenarioError as error:
+        problems += [_placed(problem, named if manifest is None else None) for problem in error.problems]
+        return _assume_deployment(tree)
+    files.append(source.name)
+    imported = import_manifest(source, workload=workload)
+    problems += imported.problems
+    notices += imported.notices
+    if imported.deployment is None:
+        return _assume_deployment(tree)
+    tree = without(without(tree, ("service", "manifest")), ("service", "workload"))
+    return with_entry(tree, ("service", "deployment"), imported.deployment)
+
+
+def _assume_deployment(tree: Node) -> Node:
+    """After a failed import: a Deployment of defaults, so that the rest of the scenario is checked all the same."""
+    mark = (tree.get("service") or tree).mark
+    tree = without(without(tree, ("service", "manifest")), ("service", "workload"))
+    return with_entry(tree, ("service", "deployment"), mapping(mark))
+
+
+def _placed(problem: Problem, named: Node | None) -> Problem:
+    """A file that cannot be read is the fault of the line that names it."""
+    if named is None or problem.line is not None:
+        return problem
+    return named.mark.problem(
+        problem.code, f"{problem.message}: {problem.file}", path="service.manifest", hint=problem.hint
+    )
+
+
+def _beside(node: Node, name: str) -> Path:
+    """A file name is relative to the file that says it."""
+    written_in = node.mark.source.name
+    return Path(written_in).parent / name if not written_in.startswith(("-", "<")) else Path(name)
+
+
+def _with_rate(tree: Node, rate: str, problems: list[Problem]) -> Node:
+    """`--rate` replaces the shape of the open traffic and keeps the rest of it."""
+    for word in ("rate", "profile", "steps", "diurnal", "times", "csv", "times_file"):
+        tree = without(tree, ("traffic", "open", word))
+    try:
+        found = parse_override(f"traffic.open.rate={rate}")
+        node = Node(Mark(Source(f"--rate {rate}", rate), 1, 1, max(1, len(rate))), found.value.value)
+        return apply_override(tree, Override(f"--rate {rate}", found.path, node))
+    except ScenarioError as error:
+        problems += error.problems
+        return tree
+
+
+def _name_of(path: Path) -> str:
+    """The file's stem, without what a name may not hold."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "_.-") else "-" for char in path.stem)
+    return kept.lstrip("_.-")[:253] or "scenario"
+
+
+def _validated(tree: Node, problems: list[Problem]) -> Scenario | None:
+    plain: Any = tree.plain()
+    try:
+        return Scenario.model_validate(plain, by_alias=True, by_name=False)
+    except ValidationError as error:
+        problems += problems_of(error, tree)
+        return None
+
+
+def _in_order(problems: list[Problem], files: list[str]) -> Iterator[Problem]:
+    """By file as they were read, then by line; overrides last."""
+    rank = {name: i for i, name in enumerate(files)}
+    seen: set[tuple[object, ...]] = set()
+    for problem in sorted(
+        (one for one in problems if one.severity is Severity.ERROR),
+        key=lambda one: (rank.get(one.file or "", len(rank)), one.line or 0, one.column or 0),
+    ):
+        key = (problem.place, problem.code, problem.path, problem.message)
+        if key not in seen:
+            seen.add(key)
+            yield problem
