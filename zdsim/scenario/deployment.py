@@ -321,6 +321,15 @@ class Deployment(_Probed):
                     "raise failureThreshold or periodSeconds of the livenessProbe above those of the readinessProbe",
                     "ZD2006",
                 )
+        if self.paused:
+            yield Finding(
+                "the Deployment is paused: a new template starts no rollout until it is resumed",
+                ("paused",),
+                "remove paused, or set release.resume_at",
+                "ZD2009",
+            )
+        if self.replicas == 0:
+            yield Finding("0 replicas: nothing answers", ("replicas",), "", "ZD2009")
         if self.grace_s == 0:
             yield Finding(
                 "terminationGracePeriodSeconds 0 deletes pods at once: every request in flight is cut",

@@ -22,6 +22,7 @@ from zdsim.scenario.overrides import Override, apply_override, parse_override
 from zdsim.scenario.problems import caution_problems, problems_of
 from zdsim.scenario.source import Mark, Node, Source, decode, mapping, parse_documents, read_source, with_entry, without
 
+_BEFORE_IMPORT = ((), ("manifest",), ("workload",))  # overrides of the service that decide what is imported
 _STOPPERS = {"ZD1008", "ZD1013", "ZD1014"}  # after these the tree is not what its author meant
 
 
@@ -65,15 +66,14 @@ def load_scenario(
     files: list[str] = []
     tree = _read_tree(path, problems, files)
     given = [found for text in overrides if (found := _parsed(text, problems)) is not None]
-    early = [one for one in given if one.path[:1] == ("service",) and one.path[1:2] in (("manifest",), ("workload",))]
+    early = [one for one in given if one.path[:1] == ("service",) and one.path[1:2] in _BEFORE_IMPORT]
     tree = _applied(tree, early, problems)
     tree = _with_manifest(tree, manifest, manifest_text, workload, problems, notices, files)
     if rate is not None:
         tree = _with_rate(tree, rate, problems)
     tree = _applied(tree, [one for one in given if one not in early], problems)
     tree = read_data_files(tree, problems, files)
-    if tree.get("name") is None and path is not None and str(path) != "-":
-        tree = with_entry(tree, ("name",), Node(tree.mark, _name_of(Path(path))))
+    tree = _named(tree, path)
     scenario = _validated(tree, problems)
     if scenario is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise ScenarioError(_in_order(problems, files))
@@ -83,7 +83,7 @@ def load_scenario(
 
 def _read_tree(path: str | Path | None, problems: list[Problem], files: list[str]) -> Node:
     if path is None:
-        return mapping(Mark(Source("command line", ""), 1, 1))
+        return mapping(Mark(Source("command line", ""), 0, 0))
     source = read_source(path, what="scenario")
     files.append(source.name)
     return scenario_tree(source, problems)
@@ -209,19 +209,27 @@ def _with_rate(tree: Node, rate: str, problems: list[Problem]) -> Node:
     """`--rate` replaces the shape of the open traffic and keeps the rest of it."""
     for word in ("rate", "profile", "steps", "diurnal", "times", "csv", "times_file"):
         tree = without(tree, ("traffic", "open", word))
+    node = Node(Mark(Source(f"--rate {rate}", rate), 1, 1, max(1, len(rate))), rate)
     try:
-        found = parse_override(f"traffic.open.rate={rate}")
-        node = Node(Mark(Source(f"--rate {rate}", rate), 1, 1, max(1, len(rate))), found.value.value)
-        return apply_override(tree, Override(f"--rate {rate}", found.path, node))
+        return apply_override(tree, Override(f"--rate {rate}", ("traffic", "open", "rate"), node))
     except ScenarioError as error:
         problems += error.problems
         return tree
 
 
-def _name_of(path: Path) -> str:
-    """The file's stem, without what a name may not hold."""
-    kept = "".join(char if char.isascii() and (char.isalnum() or char in "_.-") else "-" for char in path.stem)
-    return kept.lstrip("_.-")[:253] or "scenario"
+def _named(tree: Node, path: str | Path | None) -> Node:
+    """A scenario without a name has its file's, or its Deployment's, without what a name may not hold."""
+    if tree.get("name") is not None:
+        return tree
+    deployment = tree.find("service", "deployment", "name")
+    if path is not None and str(path) != "-":
+        text = Path(path).stem
+    elif deployment is not None and isinstance(deployment.value, str):
+        text = deployment.value
+    else:
+        return tree
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "_.-") else "-" for char in text)
+    return with_entry(tree, ("name",), Node(tree.mark, kept.lstrip("_.-")[:253] or "scenario"))
 
 
 def _validated(tree: Node, problems: list[Problem]) -> Scenario | None:

@@ -1,7 +1,8 @@
 """What does `-s path=value` change?
 
-A path is keys with dots, and positions in brackets: `traffic.classes[0].work=20ms`. The value is YAML, so it can be a
-mapping. It changes the tree before anything is validated: a bad override is reported as well as a bad line of a file.
+A path is keys with dots, and positions in brackets: `traffic.classes[0].work=20ms`; the position after the last adds
+an item. The value is YAML, so it can be a mapping. It changes the tree before anything is validated: a bad override is
+reported as well as a bad line of a file.
 """
 
 from __future__ import annotations
@@ -120,14 +121,16 @@ def _put(node: Node | None, override: Override, depth: int) -> Node:
 
 def _put_item(node: Node | None, override: Override, depth: int, step: int) -> Node:
     here = dotted(override.path[:depth])
-    items = node.items if node is not None else None
-    if node is None or items is None:
-        got = f"is {show(node.plain())}, not a list" if node is not None and node.value is not None else "is not given"
-        raise _nowhere(override, f"{here} {got}: [{step}] chooses from lists only")
-    if step >= len(items):
-        last = f"the last is [{len(items) - 1}]" if items else "it is empty"
+    if node is None or node.value is None:
+        node = Node(override.value.mark, [])
+    items = node.items
+    if items is None:
+        raise _nowhere(override, f"{here} is {show(node.plain())}, not a list: [{step}] chooses from lists only")
+    if step > len(items):
+        last = f"the last is [{len(items) - 1}]" if items else "it has none yet"
         raise _nowhere(override, f"{here} has no [{step}]: {last}")
-    changed = [_put(item, override, depth + 1) if i == step else item for i, item in enumerate(items)]
+    before = items[step] if step < len(items) else None
+    changed = [*items[:step], _put(before, override, depth + 1), *items[step + 1 :]]
     return Node(node.mark, changed, 1 + sum(item.size for item in changed), node.label)
 
 

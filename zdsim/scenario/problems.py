@@ -74,6 +74,8 @@ def _problems(error: ErrorDetails, tree: Node) -> Iterator[Problem]:
             yield _tell(finding, loc, tree)
         return
     place = locate(tree, loc)
+    if error["type"] == "union_tag_invalid":
+        place = locate(tree, (*loc, "kind"))
     code, message, hint = _wording(error, loc, context)
     if code == "ZD1001":
         yield (place.key or place.mark).problem(code, message, path=_parent_path(place), hint=hint)
@@ -143,8 +145,10 @@ def _wording(error: ErrorDetails, loc: Loc, context: dict[str, Any]) -> tuple[st
         return "ZD1008", f"the placeholder {show(got)} was not filled in", TEMPLATE_HINT
     if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
         hint = "write {} for the defaults, or remove the line" if got is None else ""
-        known = _allowed(loc)
-        if got is not None and known:
+        known, tags = _allowed(loc), _tags(loc)
+        if got is not None and tags:
+            hint = f"for example {{kind: {tags[0]}, …}}"
+        elif got is not None and known:
             hint = f"fields: {', '.join(known[:8])}{', …' if len(known) > 8 else ''}"
         return "ZD1003", f"expected a mapping, got {show(got)}", hint
     if kind in ("tuple_type", "list_type"):
@@ -172,6 +176,8 @@ def _unknown(loc: Loc) -> tuple[str, str, str]:
     if close:
         return "ZD1001", message, ""
     homes = [home for home in _homes().get(name, ()) if home]
+    here = ".".join(str(part) for part in loc[:-1])
+    homes = [home for home in homes if home.startswith(here + ".")] or homes
     if homes:
         return "ZD1001", message, f"it belongs under {one_of(homes[:3])}"
     near = closest(name, sorted(_homes()))
@@ -191,7 +197,7 @@ _MISSING_HINTS: dict[Loc, tuple[str, str]] = {
 
 def _missing(loc: Loc) -> tuple[str, str]:
     question, hint = _MISSING_HINTS.get(loc, ("", ""))
-    return f"this field is needed{f': {question}' if question else ''}", hint
+    return f"missing: {question}" if question else "missing", hint
 
 
 # --- the shape of the model ------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ class Process(Spec):
     startup: Annotated[Law, Assumed("a manifest cannot say how long a container takes to listen")] = Field(
         constant(2.0), description="from container start until the process listens"
     )
-    ready_delay_s: Annotated[Seconds, Assumed("nor how long after that its readiness endpoint says no")] = Field(
+    ready_delay_s: Annotated[Seconds, Assumed("time from listening until its readiness endpoint says yes")] = Field(
         0.0, alias="ready_delay", description="from listening until its readiness endpoint says yes"
     )
     workers: Annotated[int, Whole(ge=1, le=100_000), Assumed("requests one pod works on at once")] = Field(

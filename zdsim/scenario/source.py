@@ -84,7 +84,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a source: line and column from 1, and how many characters of that line belong to it."""
+    """A place in a source: line and column from 1 (line 0: no place in it), and how many characters belong to it."""
 
     source: Source
     line: int
@@ -98,8 +98,8 @@ class Mark:
         return self.source.problem(
             code,
             message,
-            line=self.line,
-            column=self.column,
+            line=self.line or None,
+            column=self.column if self.line else None,
             width=self.width,
             hint=hint,
             path=path,
@@ -210,8 +210,10 @@ def read_source(path: str | os.PathLike[str], *, what: str = "file", limit: int 
     """
     name = os.fspath(path)
     if name == "-":
-        data = sys.stdin.buffer.read(limit + 1)
-        return decode("<stdin>", data, limit=limit)
+        stream = getattr(sys.stdin, "buffer", None)
+        if stream is None:
+            raise ScenarioError([_cannot_read("<stdin>", "standard input is closed", "")])
+        return decode("<stdin>", stream.read(limit + 1), limit=limit)
     try:
         with open(name, "rb") as stream:
             data = stream.read(limit + 1)
