@@ -7,6 +7,7 @@ Tol's "muted" for reasons), and no panel relies on colour alone. No pyplot: no g
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -97,10 +98,17 @@ def timeline(record: RunRecord, *, title: str | None = None) -> Figure:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG or SVG, by the name's ending; the same figure gives the same bytes."""
-    metadata = {"Date": None, "Creator": "zdsim"} if path.suffix == ".svg" else {"Software": "zdsim"}
+    path.write_bytes(image(figure, path.suffix.removeprefix(".")))
+
+
+def image(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a `png` or `svg` file."""
+    metadata = {"Date": None, "Creator": "zdsim"} if kind == "svg" else {"Software": "zdsim"}
+    out = io.BytesIO()
     with _style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(path, metadata=metadata)
+        figure.savefig(out, format=kind, metadata=metadata)
+    return out.getvalue()
 
 
 def marks(record: RunRecord) -> list[Mark]:
