@@ -3,7 +3,8 @@
 One sync per deployment at a time, on what the informers have heard when it begins. Its writes follow one another, each
 throttled and delayed, each based on the version seen: where a set or the deployment has moved on meanwhile the write
 conflicts and the sync is tried again, or, for old sets, given up until the next event, as upstream does. The second
-status write of a sync always conflicts, because upstream does not take over the version of the first.
+status write of a sync always conflicts, because upstream does not take over the version of the first. Its informers
+have heard of a write of its own when the answer comes (see `replicaset_controller`).
 
 Source: pkg/controller/deployment/{deployment_controller,sync,rolling,recreate,progress}.go.
 """
@@ -131,7 +132,7 @@ class DeploymentController:
     def _hear_deployment(self, change: DeploymentChange) -> None:
         name = change.obj.name
         if name in self._seen:
-            self._seen[name].state = change.state
+            self._learn(name, change.state)
         else:
             self._seen[name] = _Seen(change.obj, change.state)
         self._queue.add(name)
@@ -143,8 +144,21 @@ class DeploymentController:
         if change.kind is ChangeKind.DELETED:
             seen.sets.pop(change.obj.name, None)
         else:
-            seen.sets[change.obj.name] = (change.obj, change.state)
+            self._learn_set(change.obj, change.state)
         self._queue.add(change.obj.deployment)
+
+    def _learn(self, name: str, state: DeploymentState) -> None:
+        """Take over a newer state of a deployment, heard or answered."""
+        seen = self._seen[name]
+        if state.version > seen.state.version:
+            seen.state = state
+
+    def _learn_set(self, replicaset: ReplicaSet, state: ReplicaSetState) -> None:
+        """Take over a newer state of a set, heard or answered."""
+        sets = self._seen[replicaset.deployment].sets
+        known = sets.get(replicaset.name)
+        if known is None or state.version > known[1].version:
+            sets[replicaset.name] = (replicaset, state)
 
     def _matters(self, change: PodChange) -> bool:
         """Pods are looked at for Recreate only."""
@@ -287,6 +301,7 @@ class DeploymentController:
             )
             run.states[found.name] = state
             run.new = view_of(run.objects[found.name], state)
+            self._learn_set(run.objects[found.name], state)
             return
         status = run.state.status
         conditions = status.conditions
@@ -314,6 +329,7 @@ class DeploymentController:
         if size > 0:
             self._client.record_event(run.name)
         self._note_size(replicaset.name, Reason.CREATED_NEW, before=None, size=size)
+        self._learn_set(replicaset, replicaset.state)
         run.objects[replicaset.name] = replicaset
         run.states[replicaset.name] = replicaset.state
         run.new = run.views[replicaset.name] = view_of(replicaset, replicaset.state)
@@ -336,6 +352,7 @@ class DeploymentController:
             desired=desired,
             max=desired + run.surge,
         )
+        self._learn_set(run.objects[resize.name], run.states[resize.name])
         if resize.size != state.spec:
             self._client.record_event(run.name)
             self._note_size(resize.name, resize.reason, before=state.spec, size=resize.size)
@@ -399,7 +416,8 @@ class DeploymentController:
         """Write, based on the version seen when the sync began; its own view takes over the content only."""
         before = run.state
         yield self._client.call(run.name)
-        self._api.update_deployment_status(run.name, status, version=before.version, revision=revision)
+        stored = self._api.update_deployment_status(run.name, status, version=before.version, revision=revision)
+        self._learn(run.name, stored)
         self._note_conditions(run.name, before.status.conditions, status.conditions)
         run.state = replace(before, status=status, revision=before.revision if revision is None else revision)
 
