@@ -7,8 +7,6 @@ The probes, hook and resources at the top belong to the container that serves re
 Source: Kubernetes 1.36 pkg/apis/apps/v1/defaults.go and validation/validation.go; pkg/apis/core/validation for probes.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from enum import StrEnum

@@ -3,8 +3,6 @@
 The words kind, mode and value are those of Chaos Mesh.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Literal

@@ -4,8 +4,6 @@ A law is written as a mapping with its `kind`, or as a plain duration, which is 
 parameters live here; drawing is the business of whoever owns the random streams.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal

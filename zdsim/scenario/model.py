@@ -5,8 +5,6 @@ how to run it. `load.py` makes it from files and manifests; `model_dump(mode="js
 `Scenario.model_validate` reads the same back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any

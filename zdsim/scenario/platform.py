@@ -4,8 +4,6 @@ The cluster's defaults were measured on a real Kubernetes v1.34 node (kubelet, c
 rolling updates); the percentiles are told at each field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated

@@ -3,8 +3,6 @@
 Every field here has a documented default, and is named in the report's "assumed" while it has it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """What is released, what is wrong with it, and who would take it back?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Any

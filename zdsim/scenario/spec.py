@@ -43,6 +43,7 @@ class Spec(BaseModel):
         serialize_by_alias=True,
         validate_default=False,
         hide_input_in_errors=True,
+        defer_build=True,
     )
 
     def conflicts(self) -> Iterator[Finding]:

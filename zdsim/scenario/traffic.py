@@ -1,7 +1,5 @@
 """Who sends what, how often, and what does a client do when it fails?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from enum import StrEnum
