@@ -52,7 +52,7 @@ def glyphs(encoding: str | None) -> Glyphs:
     return UNICODE
 
 
-def print_run(
+def run_text(
     console: Console,
     record: RunRecord,
     summary: Mapping[str, Any],
@@ -60,10 +60,11 @@ def print_run(
     files: str | None = None,
     next_steps: Sequence[str] = (),
     quiet: bool = False,
-) -> None:
-    """Print the story of a run.
+) -> str:
+    """The story of a run, as text for a console.
 
     Args:
+        console: where it will be shown: its width, its colours, its encoding.
         summary: of `record`, as `zdsim.measure.summary.summarise` gives it.
         files: folder with the run's files, if they were written.
         next_steps: commands worth a try, each a line.
@@ -71,8 +72,7 @@ def print_run(
     """
     signs = glyphs(console.encoding)
     if quiet:
-        _print(console, headline(summary, signs))
-        return
+        return _rendered(console, headline(summary, signs))
     parts: list[RenderableType] = [_title(record, signs), Text(), headline(summary, signs)]
     parts += _drops(record, summary, signs)
     parts += [_heading("Blast radius"), _facts(_blast_radius(summary))]
@@ -85,7 +85,7 @@ def print_run(
         parts += [_heading("Files"), _indent(Text(files))]
     if next_steps:
         parts += [_heading("Next"), _indent(Group(*(Text(step) for step in next_steps)))]
-    _print(console, Group(*parts))
+    return _rendered(console, Group(*parts))
 
 
 def headline(summary: Mapping[str, Any], signs: Glyphs) -> Text:
@@ -289,10 +289,10 @@ def _indent(what: RenderableType) -> RenderableType:
     return Padding(what, (0, 0, 0, 2), expand=False)
 
 
-def _print(console: Console, what: RenderableType) -> None:
+def _rendered(console: Console, what: RenderableType) -> str:
     with console.capture() as captured:
         console.print(what, highlight=False, markup=False)
     text = captured.get()
-    if not console.is_terminal:  # no trailing blanks in files and pipes
-        text = "\n".join(line.rstrip() for line in text.split("\n"))
-    console.file.write(text)
+    if console.is_terminal:
+        return text
+    return "\n".join(line.rstrip() for line in text.split("\n"))  # no trailing blanks in files and pipes

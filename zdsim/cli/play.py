@@ -1,0 +1,217 @@
+"""What does each verb do, once its arguments are read?
+
+Standard output carries the result and nothing else; progress and notices go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from zdsim.cli.app import emit
+from zdsim.errors import ExitCode
+
+if TYPE_CHECKING:
+    from zdsim.api import Run
+    from zdsim.scenario.load import Loaded
+
+
+def run(
+    *,
+    scenario: str | None,
+    manifest: str | None,
+    rate: str | None,
+    workload: str | None,
+    overrides: Sequence[str],
+    **given: Any,
+) -> int:
+    from zdsim.scenario.load import load_scenario
+
+    loaded = load_scenario(scenario, manifest=manifest, overrides=overrides, rate=rate, workload=workload)
+    words = [
+        *([scenario] if scenario else []),
+        *(["-f", manifest] if manifest else []),
+        *(["--rate", rate] if rate else []),
+    ]
+    command = shlex.join(["zdsim", "run", *words])
+    return _play(loaded, command=command, **given)
+
+
+def demo(*, overrides: Sequence[str], **given: Any) -> int:
+    return _play(_demo(overrides), command="zdsim demo", **given)
+
+
+def verify(*, folder: Path, plane: str | None, quiet: bool, color: str) -> int:
+    from zdsim import api
+    from zdsim.report.units import seconds
+
+    with _progress(f"verify {folder}", quiet=quiet) as progress:
+        found = api.verify(folder, plane=plane, progress=progress)
+    record = found.run.record
+    if found.same:
+        emit(f"{folder}: the same run again (digest {record.digest}, {record.plane} plane, {seconds(record.wall_s)})\n")
+        return ExitCode.OK
+    lines = [f"{folder}: not the same run", *(f"  {line}" for line in found.changed)]
+    now, then = record.versions, found.versions_then
+    lines += [
+        f"  {name} is {now.get(name, 'absent')} now, was {then.get(name, 'absent')}"
+        for name in sorted({*now, *then})
+        if now.get(name) != then.get(name)
+    ]
+    if now == then:
+        lines.append("  versions are the same as then: was a file in the folder edited?")
+    emit("\n".join(lines) + "\n")
+    return ExitCode.GATE_FAILED
+
+
+def schema(write: Path | None) -> int:
+    from zdsim.scenario.schema import scenario_schema
+
+    text = json.dumps(scenario_schema(), indent=2, ensure_ascii=False) + "\n"
+    if write is None:
+        emit(text)
+    else:
+        from zdsim.report.files import write_text
+
+        write_text(write, text)
+    return ExitCode.OK
+
+
+def _demo(overrides: Sequence[str]) -> Loaded:
+    from zdsim.scenario.assumed import assumed_lines
+    from zdsim.scenario.demo import demo_scenario
+    from zdsim.scenario.load import Loaded, load_scenario
+
+    scenario = demo_scenario()
+    if not overrides:
+        return Loaded(scenario, assumed=tuple(assumed_lines(scenario)))
+    # Overrides belong to files, with places for their messages: the demo becomes one.
+    with tempfile.TemporaryDirectory(prefix="zdsim-demo-") as folder:
+        path = Path(folder) / "demo.yaml"
+        path.write_text(json.dumps(scenario.model_dump(mode="json", exclude_unset=True), indent=1), encoding="utf-8")
+        return load_scenario(path, overrides=overrides)
+
+
+def _play(
+    loaded: Loaded,
+    *,
+    command: str,
+    seed: int | None,
+    plane: str,
+    output: Path | None,
+    no_files: bool,
+    as_json: bool,
+    quiet: bool,
+    color: str,
+) -> int:
+    from zdsim import api
+    from zdsim.report import files
+
+    if no_files and output is not None:
+        raise click.UsageError("--no-files and -o exclude each other.")
+    scenario = loaded.scenario
+    used_seed = scenario.run.seed if seed is None else seed
+    folder = output
+    if folder is None and not no_files and not as_json:
+        folder = files.default_folder(scenario.name, used_seed)
+    if folder is not None:
+        files.check_folder(folder)
+    if as_json and not quiet:
+        for notice in loaded.notices:
+            print(notice, file=sys.stderr)
+    with _progress(scenario.name, quiet=quiet) as progress:
+        result = api.simulate(loaded, seed, plane=plane, progress=progress)
+        if folder is not None:
+            result.save(folder)
+    if as_json:
+        emit(files.json_text(result.summary()))
+    else:
+        _tell(result, folder, command, quiet, color)
+    return ExitCode.OK
+
+
+def _tell(result: Run, folder: Path | None, command: str, quiet: bool, color: str) -> None:
+    from zdsim.report.files import FILES
+    from zdsim.report.terminal import run_text
+
+    written = None if folder is None else f"{folder}/: {', '.join(FILES)}"
+    steps = _next_steps(result, folder, command)
+    emit(run_text(_console(color), result.record, result.summary(), files=written, next_steps=steps, quiet=quiet))
+
+
+def _next_steps(result: Run, folder: Path | None, command: str) -> list[str]:
+    """Commands worth a try, the remedy for the most frequent cause first."""
+    steps = []
+    sleep = _pre_stop_sleep(result)
+    if sleep is not None:
+        steps.append(f"try the remedy:  {command} -s service.deployment.preStop.sleep.seconds={sleep}")
+    if command == "zdsim demo":
+        steps.append("your service:    zdsim run -f deployment.yaml --rate 500/s")
+    else:
+        steps.append(f"other luck:      {command} --seed {result.record.seed + 1}")
+    if folder is not None:
+        steps.append(f"the same again:  zdsim verify {folder}")
+    return steps
+
+
+def _pre_stop_sleep(result: Run) -> int | None:
+    """A preStop sleep (s) that outlasts every lag of a router that lost a request, where that is the main cause."""
+    from zdsim.plane.vocabulary import Cause
+    from zdsim.report.causes import explain
+
+    record = result.record
+    whys = explain(record.counts)
+    if not whys or whys[0].cause not in (Cause.DRAINING, Cause.EXITED_AT_SIGTERM):
+        return None
+    late_s = float(record.counts.stale_max[whys[0].cause])
+    deployment: Any = record.scenario.get("service", {}).get("deployment") or {}
+    hook, grace_s = deployment.get("preStop"), deployment.get("terminationGracePeriodSeconds", 30)
+    if late_s <= 0.0 or (hook is not None and not hook.get("sleep")):
+        return None
+    sleep = int(late_s) + 1
+    return sleep if isinstance(grace_s, int) and sleep < grace_s else None
+
+
+def _console(color: str) -> Console:
+    match color:
+        case "always":
+            return Console(
+                file=sys.stdout, force_terminal=True, no_color=False, color_system="standard", highlight=False
+            )
+        case "never":
+            return Console(file=sys.stdout, force_terminal=False, no_color=True, color_system=None, highlight=False)
+        case _:
+            return Console(file=sys.stdout, highlight=False)
+
+
+@contextmanager
+def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+    """A bar on standard error if somebody watches it; nothing in a pipe."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    console = Console(file=sys.stderr)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(Text(what).plain, total=1.0)
+        shown = 0.0
+
+        def advance(share: float) -> None:
+            nonlocal shown
+            if share - shown >= 0.005:  # the bar is for people: 200 steps are plenty
+                shown = share
+                bar.update(task, completed=min(share, 1.0))
+
+        yield advance
