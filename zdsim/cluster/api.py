@@ -1,7 +1,7 @@
 """What does the API server know, and when does each component hear of it?
 
 Objects (Pod, ReplicaSet, Deployment) have an identity that never changes and a frozen `state` that is replaced at each
-change, with `state.version` counting up. A watcher is told of every change after a delay, in order for each object, and
+change, with `state.version` counting up. A watcher is told of every change of a kind after a delay, in order, and
 gets the state as it was then: what a controller acts on is what it has *heard*, never what is. A write that names the
 version it was based on fails with `ConflictError` when the object has moved on, as with a stale resourceVersion.
 
@@ -317,12 +317,9 @@ class _Watchers(Generic[Obj, State]):
             if watcher.where is not None and not watcher.where(change):
                 continue
             heard = now + self._delay(f"watch/{watcher.who}/{change.obj.name}", change.state.version)
-            # In order for one object. Not across objects: measured delays contain the waiting behind other events.
-            heard = max(heard, watcher.last_heard_s.get(change.obj.name, 0.0))
-            watcher.last_heard_s[change.obj.name] = heard
-            self._clock.call_at(heard, _Delivery(watcher.handler, change))
-            if change.kind is ChangeKind.DELETED:
-                del watcher.last_heard_s[change.obj.name]
+            # A watch is one stream: a late event holds up those behind it.
+            watcher.last_heard_s = max(heard, watcher.last_heard_s)
+            self._clock.call_at(watcher.last_heard_s, _Delivery(watcher.handler, change))
 
 
 @dataclass(slots=True)
@@ -330,7 +327,7 @@ class _Watcher(Generic[Obj, State]):
     who: str
     handler: Callable[[Change[Obj, State]], None]
     where: Callable[[Change[Obj, State]], bool] | None
-    last_heard_s: dict[str, float] = field(default_factory=dict)  # by object
+    last_heard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
