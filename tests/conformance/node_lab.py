@@ -4,13 +4,13 @@ Names and zero are those of the recordings: times are relative to the creation o
 """
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zdsim.cluster.api import Api, Pod, PodTemplate, ReplicaSet, ReplicaSetState
 from zdsim.cluster.clock import SharedClock
-from zdsim.cluster.journal import EntryKind, Journal
+from zdsim.cluster.journal import Entry, EntryKind, Journal
 from zdsim.cluster.kubelet import Kubelet
 from zdsim.cluster.latency import measured_hop
 from zdsim.cluster.node import NodeLaws, NodeSettings
@@ -31,7 +31,13 @@ class Story:
     status: list[tuple[float, str, bool, int]] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     ends: list[tuple[float, int]] = field(default_factory=list)
+    deleted: float | None = None
     gone: float | None = None
+
+    @property
+    def running(self) -> float:
+        """When the phase Running was seen first."""
+        return next(t for t, phase, _, _ in self.status if phase == "Running")
 
     def ready(self) -> list[tuple[float, bool]]:
         """Changes of the Ready condition."""
@@ -41,6 +47,21 @@ class Story:
                 changes.append((t, ready))
                 last = ready
         return changes
+
+
+def recorded_stories(scenario: str) -> list[Story]:
+    """The recorded pods, told the same way."""
+    stories = []
+    for run in recording(scenario)["runs"]:
+        story = Story()
+        for t, phase, ready, _, restarts, *_ in run["status"]:
+            story.status.append((t, phase, bool(ready), restarts))
+        story.starts = [t for t, what, _ in run["runtime_events"] if what == "start"]
+        story.ends = [(t, code) for t, what, code in run["runtime_events"] if what == "exit"]
+        story.gone = run.get("gone")
+        story.deleted = run.get("delete_requested")
+        stories.append(story)
+    return stories
 
 
 @dataclass(slots=True)
@@ -63,7 +84,7 @@ class Lab:
         template = PodTemplate("v1", grace_s=grace_s, spec=spec)
         lab = cls(clock, api, journal, kubelet, ReplicaSet("bare", 0, template, "bare", 0.0, ReplicaSetState(0)))
         api.watch_pods(lab._hear, who="recorder")
-        journal.listen(lambda entry: lab._note(entry.time, entry.kind, entry.subject, dict(entry.data)))
+        journal.listen(lab._note)
         return lab
 
     def create(self) -> Pod:
@@ -80,11 +101,15 @@ class Lab:
         else:
             story.status.append((t - self.born[name], state.phase.value, state.ready, state.restarts))
 
-    def _note(self, t: float, kind: EntryKind, name: str, data: dict[str, Any]) -> None:
-        if kind is EntryKind.CONTAINER_STARTED:
-            self.stories[name].starts.append(t - self.born[name])
-        elif kind is EntryKind.CONTAINER_ENDED:
-            self.stories[name].ends.append((t - self.born[name], data["exit_code"]))
+    def _note(self, entry: Entry) -> None:
+        name = entry.subject
+        t = entry.time - self.born[name]
+        if entry.kind is EntryKind.CONTAINER_STARTED and entry.reason == "started":
+            self.stories[name].starts.append(t)
+        elif entry.kind is EntryKind.CONTAINER_ENDED:
+            code = entry.data["exit_code"]
+            assert isinstance(code, int)
+            self.stories[name].ends.append((t, code))
 
 
 def play(
@@ -105,6 +130,7 @@ def play(
     def bear() -> None:
         pod = lab.create()
         if delete_after_s is not None:
+            lab.stories[pod.name].deleted = delete_after_s
             lab.clock.call_in(delete_after_s, lambda: lab.api.delete_pod(pod))
 
     for k in range(n):
@@ -113,4 +139,4 @@ def play(
     return list(lab.stories.values())
 
 
-__all__ = ["Lab", "Story", "play", "recording", "replace"]
+__all__ = ["Lab", "Story", "play", "recorded_stories", "recording"]

@@ -26,7 +26,7 @@ from zdsim.cluster.endpoints import (
 )
 from zdsim.cluster.journal import EntryKind, Journal
 from zdsim.cluster.latency import Law, Quantiles
-from zdsim.cluster.node import UNIFORM
+from zdsim.cluster.node import Uniform
 from zdsim.cluster.proxy import Pace, SyncRunner
 from zdsim.plane.protocol import DataPlane
 
@@ -72,7 +72,7 @@ class ServiceLaws:
             write=Quantiles(SLICE_WRITE, seed),
             hop=Quantiles(PROXY_HOP, seed) if lag is None else lag,
             sync=Quantiles(PROXY_SYNC, seed),
-            uniform=Quantiles(UNIFORM, seed),
+            uniform=Uniform(seed),
         )
 
 

@@ -2,8 +2,9 @@
 
 One SimPy process a pod (`PodWorker.run`) tells the story: volumes, sandbox, containers; then syncs, each a look at the
 world (as of the latest relist), a status, and what follows from it (restart, kill, wait); in the end the grace period,
-the network's removal and the final delete. A sync wanted while one runs waits for a relist that is younger than the
-previous sync: that is why things around a start happen on the beat of a second.
+the network's removal and the final delete. Every sync, the terminating one too, waits for a relist that is younger than
+the sync before: that is why things around a start happen on the beat of a second, and why a pod deleted shortly after a
+sync hears of it up to a second late.
 
 What a probe says acts at once: readiness on the Ready condition, the others through a sync. In every sync that finds a
 started container not ready, its readiness worker is poked.
@@ -42,6 +43,7 @@ __all__ = ["Kubelet", "PodWorker"]
 Story: TypeAlias = Generator[Event, Any, None]
 
 NO_ROW: Final = -1
+UPDATE_S: Final = 0.003  # from a probe worker's verdict to the pod's worker; a sync just begun has ended by then
 
 
 class Kubelet:
@@ -114,7 +116,7 @@ class PodWorker:
         self._exits: list[tuple[float, Ended]] = []  # of the last two instances
         self._sidecars_ready = 0
         self._container_ready = False
-        self._sync_wanted = False
+        self._sync_wanted = self._syncing = False
         self._bell = kubelet.clock.event()
         self._last_sync = -inf
         self._wake_token = 0
@@ -166,13 +168,16 @@ class PodWorker:
     def run(self) -> Story:
         """One pod's life on its node."""
         try:
+            self._syncing = True
             yield from self._set_up()
             while True:
+                self._last_sync, self._syncing = self._clock.now, False
                 yield from self._next_sync()
+                self._syncing = True
                 yield from self._sync()
-                self._last_sync = self._clock.now
         except Interrupt:
-            pass
+            if self._syncing:
+                self._last_sync = self._clock.now
         yield from self._terminate()
 
     def _set_up(self) -> Story:
@@ -204,16 +209,19 @@ class PodWorker:
             if not sidecar.native:
                 yield self._clock.timeout(self._draw(self._laws.container, "sidecar", k))
                 self._clock.call_in(sidecar.startup_s, self._sidecar_is_ready)
-        self._last_sync = self._clock.now
 
     def _next_sync(self) -> Story:
         if not self._sync_wanted:
             self._bell = self._clock.event()
             yield self._bell
-        fresh_at = self._node.relist.after(self._last_sync)  # the cache must be younger than the previous sync
+        self._sync_wanted = False  # what is wanted from now on takes another sync
+        yield from self._fresh_cache()
+
+    def _fresh_cache(self) -> Story:
+        """The cache must be younger than the previous sync (`GetNewerThan`)."""
+        fresh_at = self._node.relist.after(self._last_sync)
         if fresh_at > self._clock.now:
             yield self._clock.at(fresh_at)
-        self._sync_wanted = False
 
     def _sync(self) -> Story:
         """Look, write the status, act."""
@@ -242,6 +250,7 @@ class PodWorker:
             if kind is not ProbeKind.READINESS:
                 prober.stop()
             prober.wake()
+        yield from self._fresh_cache()
         yield self._clock.timeout(self._draw(self._laws.signal, "terminate"))
         plan = kill_plan(self._clock.now, self._deleting, self.spec.prestop_s)
         old = self._plan  # of a probe's kill under way
@@ -281,12 +290,23 @@ class PodWorker:
             model,
             startup_s=self._draw(model.startup, "startup", number),
             ready_delay_s=self._draw(model.ready_delay, "ready_delay", number),
+            crash_after_s=None if model.crash_after is None else self._draw(model.crash_after, "crash", number),
+            deadlock_after_s=None
+            if model.deadlock_after is None
+            else self._draw(model.deadlock_after, "deadlock", number),
+            on_listen=self._listening,
             on_end=self._container_ended,
             on_change=self._wake_probers,
         )
         now = self._clock.now
         self._kubelet.journal.write(now, EntryKind.CONTAINER_STARTED, self.pod.name, "started", instance=number)
         self._clock.call_at(self._node.relist.after(now), self.request_sync)
+
+    def _listening(self) -> None:
+        now = self._clock.now
+        self._kubelet.journal.write(
+            now, EntryKind.CONTAINER_STARTED, self.pod.name, "listening", instance=self.instance
+        )
 
     def _container_ended(self, ended: Ended) -> None:
         assert self.process is not None
@@ -399,7 +419,7 @@ class PodWorker:
             self._kubelet.journal.write(self._clock.now, EntryKind.PROBE, self.pod.name, result.value, probe=kind.value)
         if kind is ProbeKind.LIVENESS:
             if result is Result.FAILURE:
-                self.request_sync()
+                self._clock.call_in(UPDATE_S, self.request_sync)
             return
         if kind is ProbeKind.STARTUP:
             self.seen = replace(self.seen, started=self.seen.running and result is Result.SUCCESS)
@@ -407,7 +427,10 @@ class PodWorker:
         else:
             self._container_ready = self.seen.running and self.seen.started and result is Result.SUCCESS
             self._write_ready()
-        self.request_sync()
+        if counted:
+            self._clock.call_in(UPDATE_S, self.request_sync)
+        else:
+            self.request_sync()
 
     def _sidecar_is_ready(self) -> None:
         self._sidecars_ready += 1

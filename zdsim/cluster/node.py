@@ -14,6 +14,7 @@ from typing import Final
 
 from zdsim.cluster.backoff import BackOff, Limits, Wake
 from zdsim.cluster.latency import Law, Quantiles
+from zdsim.plane import luck
 
 #: (probability, seconds). Pod heard of -> its volumes are mounted: the kubelet polls for that every 0.3 s.
 VOLUMES: Final = ((0.0, 0.302), (0.5, 0.312), (1.0, 0.335))
@@ -30,7 +31,16 @@ NETWORK_TEARDOWN: Final = ((0.0, 0.06), (0.5, 0.11), (0.9, 0.20), (1.0, 0.30))
 FINAL_STATUS: Final = ((0.0, 0.03), (0.5, 0.045), (1.0, 0.08))
 #: First relist after the final phase -> the pod object is deleted.
 REMOVAL: Final = ((0.0, 0.005), (0.5, 0.015), (0.9, 0.04), (1.0, 0.06))
-UNIFORM: Final = ((0.0, 0.0), (1.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """A law without a unit, uniform in [0, 1)."""
+
+    seed: int
+
+    def __call__(self, stream: str, number: int) -> float:
+        return luck.unit(luck.raw(luck.stream_key(self.seed, stream), number, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class NodeLaws:
             network_teardown=Quantiles(NETWORK_TEARDOWN, seed),
             final_status=Quantiles(FINAL_STATUS, seed),
             removal=Quantiles(REMOVAL, seed),
-            uniform=Quantiles(UNIFORM, seed),
+            uniform=Uniform(seed),
         )
 
 

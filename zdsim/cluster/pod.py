@@ -7,7 +7,7 @@ Source: Kubernetes `pkg/kubelet/kubelet_pods.go` (`getPhase`), `pkg/kubelet/stat
 (`GeneratePodReadyCondition`, `GenerateContainersReadyCondition`, `GeneratePodInitializedCondition`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -148,6 +148,10 @@ class Spell:
     end_s: float = float("inf")
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessModel:
     """How the application process behaves. Times in seconds.
@@ -161,8 +165,9 @@ class ProcessModel:
         lame_duck_s: how long LAME_DUCK serves on before it drains.
         close_on_drain: a lame duck answers with `Connection: close`.
         handles_sigterm: EXIT: it has a handler and exits with 0; without one the signal ends it, 143.
-        crash_after_s: each instance ends by itself with code 1 this long after its start; None = never.
-        deadlock_after_s: each instance stops answering anything this long after it listens; None = never.
+        sigterm_ignored: asked at SIGTERM: does a fault make the process deaf to it?
+        crash_after: each instance ends by itself with code 1 this long after its start; None = never.
+        deadlock_after: each instance stops answering anything this long after it listens; None = never.
         memory_requests: an instance reaches its memory limit with this many accepted requests; 0 = never.
         bad_spells: by kind of probe, when its endpoint is wrong about the process.
     """
@@ -173,8 +178,9 @@ class ProcessModel:
     lame_duck_s: float = 0.0
     close_on_drain: bool = False
     handles_sigterm: bool = True
-    crash_after_s: float | None = None
-    deadlock_after_s: float | None = None
+    sigterm_ignored: Callable[[], bool] = _never
+    crash_after: Law | None = None
+    deadlock_after: Law | None = None
     memory_requests: int = 0
     bad_spells: Mapping[ProbeKind, Sequence[Spell]] = field(default_factory=dict)
 

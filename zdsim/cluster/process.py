@@ -31,6 +31,10 @@ class Ended:
     cut_off: int | None
 
 
+def _nothing() -> None:
+    pass
+
+
 class AppProcess:
     """One instance of a pod's main container.
 
@@ -38,7 +42,8 @@ class AppProcess:
         clock, plane: the world; `plane` may be None.
         row: the pod's row in the plane.
         model: how the process behaves.
-        startup_s, ready_delay_s: this instance's luck.
+        startup_s, ready_delay_s, crash_after_s, deadlock_after_s: this instance's luck.
+        on_listen: called when it begins to listen.
         on_end: called once, when the process has ended.
         on_change: called when its answer to a probe may have changed.
     """
@@ -52,6 +57,9 @@ class AppProcess:
         *,
         startup_s: float,
         ready_delay_s: float,
+        crash_after_s: float | None = None,
+        deadlock_after_s: float | None = None,
+        on_listen: Callable[[], None] = _nothing,
         on_end: Callable[[Ended], None],
         on_change: Callable[[], None],
     ) -> None:
@@ -61,10 +69,11 @@ class AppProcess:
         self._clock, self._plane, self._row, self._model = clock, plane, row, model
         self._ready_at = self.started_at + startup_s + ready_delay_s
         self._cut_cause = Cause.EXITED_AT_SIGTERM
-        self._on_end, self._on_change = on_end, on_change
+        self._deadlock_after_s = deadlock_after_s
+        self._on_listen, self._on_end, self._on_change = on_listen, on_end, on_change
         clock.call_in(startup_s, self._listen)
-        if model.crash_after_s is not None:
-            clock.call_in(model.crash_after_s, self._crash)
+        if crash_after_s is not None:
+            clock.call_in(crash_after_s, self._crash)
 
     @property
     def alive(self) -> bool:
@@ -101,6 +110,8 @@ class AppProcess:
         if not self.alive or self.asked_to_end:
             return
         self.asked_to_end, self._cut_cause = True, cause
+        if self._model.sigterm_ignored():
+            return
         match self._model.on_sigterm:
             case OnSigterm.IGNORE:
                 pass
@@ -144,8 +155,9 @@ class AppProcess:
             self._plane.start_process(self._row, self._clock.now, memory_requests=self._model.memory_requests)
             if self._model.memory_requests > 0:
                 self._clock.on_signal(SignalKind.MEMORY, self._row, self._out_of_memory)
-        if self._model.deadlock_after_s is not None:
-            self._clock.call_in(self._model.deadlock_after_s, self.hang)
+        if self._deadlock_after_s is not None:
+            self._clock.call_in(self._deadlock_after_s, self.hang)
+        self._on_listen()
         self._on_change()
 
     def _drain(self) -> None:
