@@ -2,8 +2,9 @@
 
 Reads YAML 1.2 into a tree of `Node`s that know their place, within limits, and reports what is wrong as `Problem`s.
 It is built from ruamel's parser events rather than its constructor: events come one at a time, so depth and size are
-checked before anything grows, nothing recurses, and a Helm placeholder (`replicas: {{ .Values.n }}`, which is a
-mapping with a mapping as its key to YAML) can be kept as the text its author meant.
+checked before anything grows and nothing recurses. A Helm placeholder in a line (`replicas: {{ .Values.n }}`, to YAML a
+mapping with a mapping as its key) is kept as the text its author meant: its characters are moved to a private range of
+Unicode, where they mean nothing to the parser, and back.
 """
 
 from __future__ import annotations
@@ -292,8 +293,12 @@ def parse_documents(source: Source) -> tuple[list[Node], list[Problem]]:
     With a problem the documents are what could be understood; the caller decides whether to go on.
     """
     builder = _Builder(source)
+    whole_line = _HELM_LINE.search(source.text)
+    if whole_line is not None:
+        line, column = _place(source.text, whole_line.start("helm"))
+        return [], [_helm_problem(source, line, column)]
     try:
-        for event in YAML(typ="safe", pure=True).parse(source.text):
+        for event in YAML(typ="safe", pure=True).parse(_HELM.sub(_hidden, source.text)):
             if not builder.take(event):
                 break
     except YAMLError as problem:
@@ -303,6 +308,23 @@ def parse_documents(source: Source) -> tuple[list[Node], list[Problem]]:
         message = f"not YAML: {type(problem).__name__} in the parser: {problem}"
         builder.problems.append(source.problem("ZD1014", message, line=1, column=1))
     return builder.documents, builder.problems
+
+
+_HELM = re.compile(r"\{\{[^\n\r]*?\}\}")
+_HELM_LINE = re.compile(
+    r"^[ \t]*(?P<helm>\{\{[^\n\r]*\}\})[ \t]*\r?$", re.MULTILINE
+)  # control flow, or YAML yet to come
+_HIDE = {char: 0xE000 + char for char in range(0x20, 0x7F)}
+_SHOW = {hidden: char for char, hidden in _HIDE.items()}
+
+
+def _hidden(placeholder: re.Match[str]) -> str:
+    return placeholder[0].translate(_HIDE)
+
+
+def _helm_problem(source: Source, line: int, column: int) -> Problem:
+    hint = "render it first: helm template CHART | zdsim run -f - --rate 200/s"
+    return source.problem("ZD1008", "this is a Helm template, not YAML yet", line=line, column=column, hint=hint)
 
 
 _HINTS = {
@@ -319,15 +341,13 @@ _HINTS = {
 
 def _syntax_problem(source: Source, problem: YAMLError) -> Problem:
     mark = getattr(problem, "problem_mark", None) or getattr(problem, "context_mark", None)
-    text = str(getattr(problem, "problem", None) or problem).splitlines()[0]
+    text = str(getattr(problem, "problem", None) or problem).splitlines()[0].translate(_SHOW)
     context = getattr(problem, "context", None)
     message = f"not YAML: {text}" + (f" {context}" if context and context not in text else "")
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     helm = next((i for i, found in enumerate(source.lines, 1) if "{{" in found), None)
     if helm is not None:
-        column = source.lines[helm - 1].index("{{") + 1
-        hint = "render it first: helm template CHART | zdsim run -f - --rate 200/s"
-        return source.problem("ZD1008", "this is a Helm template, not YAML yet", line=helm, column=column, hint=hint)
+        return _helm_problem(source, helm, source.lines[helm - 1].index("{{") + 1)
     hint = next((said for part, said in _HINTS.items() if part in message), "")
     return source.problem("ZD1014", message, line=line, column=column, hint=hint)
 
@@ -345,8 +365,6 @@ class _Frame:
     key: tuple[str, Mark] | None = None  # a key waiting for its value
     skip_value: bool = False
     size: int = 1
-    placeholder: bool = False  # the outer brace of {{ … }}
-    start: int = 0  # offset in the text
 
 
 class _Builder:
@@ -354,6 +372,7 @@ class _Builder:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.helm = "{{" in source.text
         self.documents: list[Node] = []
         self.problems: list[Problem] = []
         self.stack: list[_Frame] = []
@@ -399,7 +418,7 @@ class _Builder:
         return Mark(self.source, start.line + 1, start.column + 1, max(1, width))
 
     def _scalar(self, event: Any) -> Node:
-        mark, text = self._mark(event), event.value
+        mark, text = self._mark(event), event.value.translate(_SHOW) if self.helm else event.value
         tag = event.tag and str(event.tag)
         if tag in (None, "!"):
             return Node(mark, _resolve(text) if event.implicit[0] and event.style is None else text)
@@ -454,24 +473,11 @@ class _Builder:
         if tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             hint = "write the plain value"
             self.problems.append(mark.problem("ZD1017", f"the YAML tag {show(str(tag))} is not supported", hint=hint))
-        frame = _Frame(mark, event.anchor, is_map, start=event.start_mark.index)
-        frame.placeholder = is_map and self.source.text.startswith("{{", frame.start)
-        self.stack.append(frame)
+        self.stack.append(_Frame(mark, event.anchor, is_map))
         return True
 
     def _close(self, event: Any) -> None:
         frame = self.stack.pop()
-        parent = self.stack[-1] if self.stack else None
-        if parent is not None and parent.placeholder and frame.is_map and parent.key is None and not parent.entries:
-            # `{{ x }}`: the inner brace is the key of the outer one; the outer one will be the text.
-            parent.key, parent.skip_value = ("", frame.mark), True
-            return
-        if frame.placeholder:
-            end = event.end_mark.index
-            text = self.source.text[frame.start : end]
-            mark = replace(frame.mark, width=max(1, len(text.splitlines()[0])))
-            self._add(Node(mark, text), event, anchor=frame.anchor)
-            return
         if frame.is_map:
             for merged in frame.merges:
                 for key, entry in (merged.entries or {}).items():
@@ -508,12 +514,12 @@ class _Builder:
     def _key(self, frame: _Frame, node: Node, event: Any) -> None:
         mark = self._mark(event) if isinstance(event, ScalarEvent | AliasEvent) else node.mark
         if isinstance(node.value, dict | list):
-            hint = "render it first (helm template)" if "{{" in self._line(mark) else "a key is a word"
-            self.problems.append(mark.problem("ZD1017", "a mapping or list cannot be a key", hint=hint))
+            self.problems.append(mark.problem("ZD1017", "a mapping or list cannot be a key", hint="a key is a word"))
             frame.key, frame.skip_value = ("", mark), True
             return
         # `on: x`, `1: x`: the key as written, whatever it would mean as a value.
         key = event.value if isinstance(event, ScalarEvent) else str(node.value)
+        key = key.translate(_SHOW) if self.helm else key
         if key in frame.entries:
             first = frame.entries[key].key.line
             message = f"the key {show(key)} is here twice (first in line {first})"
@@ -529,9 +535,6 @@ class _Builder:
             return
         frame.merges.extend(parts)
         self.nodes += sum(part.size for part in parts)
-
-    def _line(self, mark: Mark) -> str:
-        return self.source.lines[mark.line - 1] if mark.line <= len(self.source.lines) else ""
 
 
 def _depth(node: Node) -> int:
