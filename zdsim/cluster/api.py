@@ -327,7 +327,7 @@ class _Watcher(Generic[Obj, State]):
     who: str
     handler: Callable[[Change[Obj, State]], None]
     where: Callable[[Change[Obj, State]], bool] | None
-    last_heard_s: float = 0.0
+    last_heard_s: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)

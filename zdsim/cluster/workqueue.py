@@ -45,7 +45,7 @@ class TokenBucket:
 
     limits: ClientLimits
     tokens: float = field(init=False)
-    _filled_s: float = field(init=False, default=0.0)
+    _filled_s: float = field(init=False, default=float("-inf"))  # full at first
 
     def __post_init__(self) -> None:
         self.tokens = float(self.limits.burst)

@@ -19,7 +19,14 @@ class Bench:
     """A worker, its container as the kubelet sees it, and a process."""
 
     def __init__(
-        self, kind: ProbeKind, spec: ProbeSpec, model: ProcessModel, *, start_at: float = 0.0, sleepless: bool = False
+        self,
+        kind: ProbeKind,
+        spec: ProbeSpec,
+        model: ProcessModel,
+        *,
+        start_at: float = 0.0,
+        deadlock_after_s: float | None = None,
+        sleepless: bool = False,
     ) -> None:
         self.clock = SharedClock()
         self.seen = Seen(container=None, running=False)
@@ -46,6 +53,7 @@ class Bench:
             self.model,
             startup_s=0.0,
             ready_delay_s=0.0,
+            deadlock_after_s=None if self.model.deadlock_after is None else self.model.deadlock_after("deadlock", 0),
             on_end=lambda _: None,
             on_change=self.prober.wake,
         )
@@ -78,7 +86,7 @@ def test_a_poke_probes_now_and_moves_the_grid() -> None:
 
 def test_a_hung_process_fails_by_timeout_and_missed_ticks_collapse_into_one() -> None:
     spec = ProbeSpec(period_s=1.0, timeout_s=2.5, failure_threshold=3)
-    bench = Bench(L, spec, ProcessModel(deadlock_after_s=0.5))
+    bench = Bench(L, spec, ProcessModel(deadlock_after=lambda stream, number: 0.5))
     bench.clock.run(until=30.0)
     # calls at 1.0, 3.5, 6.0: each made at once after the last, for a tick was missed meanwhile
     assert bench.updates == [(1.0, Result.SUCCESS), (8.5, Result.FAILURE)]
