@@ -161,9 +161,10 @@ def test_sleeping_changes_nothing(
                 case _:
                     bench.prober.wake()
 
-        for at, what in events:
-            # off the grid: at a shared instant the order of control events decides, with or without sleep
-            bench.clock.call_at(at * 0.1 + 0.0131, lambda what=what: happen(what))  # type: ignore[misc]
+        for k, (at, what) in enumerate(events):
+            # off every grid, also off one that an earlier poke began: at a shared instant the order of control
+            # events decides, with or without sleep
+            bench.clock.call_at(at * 0.1 + 0.0131 + 0.00017 * k, lambda what=what: happen(what))  # type: ignore[misc]
         bench.clock.run(until=60.0)
         bench.prober.wake()
         return bench.updates, bench.prober.state
