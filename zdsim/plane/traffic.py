@@ -15,13 +15,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from zdsim.plane.laws import value_array
+from zdsim.plane.laws import tabulate, value_array
 from zdsim.plane.luck import raw_array, stream_key, unit_array
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 CHUNK: Final = 1 << 15
+
+#: Gaps of a unit-rate Poisson process. A table, as all laws, so that compiled code can draw the same bits.
+UNIT_GAPS: Final = tabulate(lambda p: -np.log1p(-p), lambda p: -np.log(p), 1.0)
 
 #: One open request.
 ARRIVAL_ROW: Final = np.dtype(
@@ -122,7 +125,7 @@ class ChunkSource:
         if traffic.arrivals is Arrivals.DETERMINISTIC:
             sums = who.astype(np.float64) + 0.5  # no running sum: exact for any chunk
         else:
-            gaps = -np.log1p(-self._unit("gap", who))
+            gaps = value_array(UNIT_GAPS.q, raw_array(self._keys["gap"], who))
             if traffic.arrivals is Arrivals.BURSTY:
                 d = traffic.dispersion
                 often = (1.0 + np.sqrt((d - 1.0) / (d + 1.0))) / 2.0
