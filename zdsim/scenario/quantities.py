@@ -97,7 +97,7 @@ def parse_duration(value: object) -> float:
         total += Decimal(part[1]) * _UNIT_S[part[2]]
         end = part.end()
     if end != len(rest) or not rest:
-        unit = re.fullmatch(rf"{_NUMBER}\s*([^\d\s.]+)", rest)
+        unit = re.fullmatch(rf"{_NUMBER}\s*([^\d\s.]+)", rest, re.ASCII)
         if unit:
             suggestion = _UNIT_WORDS.get(unit[1].lower())
             also = f"; for {unit[1]!r} write {suggestion!r}" if suggestion else ""
@@ -219,7 +219,7 @@ def parse_quantity(value: object) -> Decimal:
     if match is None:
         near = re.fullmatch(rf"({_NUMBER})\s*([A-Za-z]+)", text)
         fix = _QUANTITY_WORDS.get(near[2].lower()) if near else None
-        also = f"; did you mean {near[1]}{fix}?" if near and fix else ""
+        also = f"; did you mean {near[1]}{fix}?" if near and fix is not None else ""
         raise QuantityError(f"expected a quantity, got {show(text)}", hint + also)
     suffix = match[2] or ""
     scale = _SUFFIX[suffix] if suffix in _SUFFIX else Decimal(f"1{suffix}") if suffix else Decimal(1)
