@@ -43,7 +43,7 @@ faults:
 run: {duration: 5m, seed: 3}
 """
 QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 SPLICES = [
     "",

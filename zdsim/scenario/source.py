@@ -504,6 +504,8 @@ class _Builder:
             self._key(frame, node, event)
         else:
             (key, mark), frame.key = frame.key, None
+            if isinstance(event, ScalarEvent) and event.start_mark.index == event.end_mark.index:
+                node = replace(node, mark=mark)  # `key:` with nothing after it; the parser is a line further by now
             if frame.skip_value:
                 frame.skip_value = False
             elif key == "<<":
