@@ -43,7 +43,7 @@ class Slice:
 
     __slots__ = ("_chosen", "entries")
 
-    def __init__(self, entries: tuple[tuple[Pod, Endpoint], ...] = ()) -> None:
+    def __init__(self, entries: tuple[Endpoint, ...] = ()) -> None:
         self.entries = entries
         self._chosen: tuple[Pod, ...] | None = None
 
@@ -51,8 +51,7 @@ class Slice:
     def chosen(self) -> tuple[Pod, ...]:
         """The pods a router may send new connections to; worked out once for all routers."""
         if self._chosen is None:
-            pods = {endpoint.pod: pod for pod, endpoint in self.entries}
-            self._chosen = tuple(pods[e.pod] for e in categorize_endpoints(e for _, e in self.entries))
+            self._chosen = tuple([endpoint.pod for endpoint in categorize_endpoints(self.entries)])
         return self._chosen
 
 
@@ -167,32 +166,35 @@ class EndpointController:
         self._clock, self._journal, self._proxies, self._laws = clock, journal, proxies, laws
         self._selects, self._name = selects, name
         self._stale_chance, self._publish_not_ready = stale_chance, publish_not_ready
-        self._pods: dict[str, tuple[Pod, Endpoint]] = {}  # with an address, as last heard
-        self._changed: dict[str, None] = {}  # selected ones whose entry is not written yet, in order
+        self._known: dict[str, Endpoint] = {}  # pods with an address, as last heard
+        self._selected: dict[str, Endpoint] = {}  # those of them that the service selects
+        self._changed: dict[str, None] = {}  # names whose entry is not written yet, in order
         self._writes = self._failures = self._tries = 0
         self._writing = self._again = False
         api.watch_pods(self._heard, who=f"endpoints/{name}")
 
     def select(self, selects: Callable[[Pod], bool]) -> None:
         """The service selects other pods from now on (its selector was changed)."""
-        before, self._selects = self._selects, selects
-        for name, (pod, _) in self._pods.items():
-            if before(pod) != selects(pod):
-                self._changed[name] = None
+        before, self._selects = self._selected, selects
+        self._selected = {name: endpoint for name, endpoint in self._known.items() if selects(endpoint.pod)}
+        self._changed |= dict.fromkeys(name for name in self._known if (name in before) != (name in self._selected))
         if self._changed:
             self._sync()
 
     def _heard(self, change: PodChange) -> None:
         pod = change.obj
         endpoint = None if change.kind is ChangeKind.DELETED else self._endpoint(pod, change.state)
-        known = self._pods.get(pod.name)
-        if (None if known is None else known[1]) == endpoint:
+        if self._known.get(pod.name) == endpoint:
             return
         if endpoint is None:
-            del self._pods[pod.name]
+            del self._known[pod.name]
         else:
-            self._pods[pod.name] = (pod, endpoint)
+            self._known[pod.name] = endpoint
         if self._selects(pod):
+            if endpoint is None:
+                self._selected.pop(pod.name, None)
+            else:
+                self._selected[pod.name] = endpoint
             self._changed[pod.name] = None
             self._sync()
 
@@ -217,10 +219,9 @@ class EndpointController:
         now, changed = self._clock.now, self._changed
         self._writing, self._changed = False, {}
         self._writes += 1
-        self.slice = Slice(tuple(entry for entry in self._pods.values() if self._selects(entry[0])))
+        self.slice = Slice(tuple(self._selected.values()))
         for name in changed:
-            entry = self._pods.get(name)
-            letters = entry[1].letters if entry is not None and self._selects(entry[0]) else "gone"
+            letters = self._selected[name].letters if name in self._selected else "gone"
             self._journal.write(now, EntryKind.ENDPOINTS, name, letters, service=self._name)
         for proxy in self._proxies:
             proxy.tell(self.slice, self._writes)
@@ -233,5 +234,5 @@ class EndpointController:
         if not should_pod_be_in_endpoints(has_ip=state.has_ip, terminal=state.phase.terminal, deleting=deleting):
             return None
         return endpoint_of(
-            pod.name, ready_condition=state.ready, deleting=deleting, publish_not_ready=self._publish_not_ready
+            pod, ready_condition=state.ready, deleting=deleting, publish_not_ready=self._publish_not_ready
         )

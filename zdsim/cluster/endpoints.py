@@ -9,10 +9,10 @@ Source: Kubernetes `staging/src/k8s.io/endpointslice/util/controller_utils.go` (
 `pkg/controller/endpointslice/endpointslice_controller.go`.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 STALE_CHANCE: Final = 0.015  # 1 to 2 % of changes, recorded on a small cluster
 RETRY_S: Final = 1.0
@@ -31,14 +31,14 @@ class Endpoint:
     """One pod in an EndpointSlice.
 
     Attributes:
-        pod: its key.
+        pod: it, or its name.
         serving: its Ready condition, also while it terminates.
         terminating: it has a deletion timestamp.
         ready: serving and not terminating, or the service publishes addresses that are not ready.
         local: on the node of the proxy that asks.
     """
 
-    pod: Hashable
+    pod: Any
     serving: bool
     terminating: bool
     ready: bool
@@ -60,7 +60,7 @@ def should_pod_be_in_endpoints(
 
 
 def endpoint_of(
-    pod: Hashable, *, ready_condition: bool, deleting: bool, publish_not_ready: bool = False, local: bool = False
+    pod: Any, *, ready_condition: bool, deleting: bool, publish_not_ready: bool = False, local: bool = False
 ) -> Endpoint:
     """The slice entry of a pod that belongs in it.
 
@@ -83,16 +83,14 @@ def categorize_endpoints(
     The ready ones; if there is none, those that terminate and still serve. Under the Local policy the same among the
     endpoints of the proxy's own node.
     """
-    seen = tuple(endpoints)
     match policy:
         case TrafficPolicy.CLUSTER:
-            pass
+            seen = tuple(endpoints)
         case TrafficPolicy.LOCAL:
-            seen = tuple(e for e in seen if e.local)
+            seen = tuple(e for e in endpoints if e.local)
         case _:
             assert_never(policy)
-    ready = tuple(e for e in seen if e.ready)
-    return ready or tuple(e for e in seen if e.serving and e.terminating)
+    return tuple([e for e in seen if e.ready]) or tuple([e for e in seen if e.serving and e.terminating])
 
 
 def retry_after_s(n_failures: int) -> float:
