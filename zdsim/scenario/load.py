@@ -23,6 +23,7 @@ from zdsim.scenario.problems import caution_problems, problems_of
 from zdsim.scenario.source import Mark, Node, Source, decode, mapping, parse_documents, read_source, with_entry, without
 
 _BEFORE_IMPORT = ((), ("manifest",), ("workload",))  # overrides of the service that decide what is imported
+_BROKEN_YAML = {"ZD1015", "ZD1016", "ZD1017"}  # a value that YAML could not give: what validation says of it is noise
 _STOPPERS = {"ZD1008", "ZD1013", "ZD1014"}  # after these the tree is not what its author meant
 
 
@@ -242,14 +243,16 @@ def _validated(tree: Node, problems: list[Problem]) -> Scenario | None:
 
 
 def _in_order(problems: list[Problem], files: list[str]) -> Iterator[Problem]:
-    """By file as they were read, then by line; overrides last."""
+    """By file as they were read, then by line; overrides last. Nothing that only follows from broken YAML."""
     rank = {name: i for i, name in enumerate(files)}
+    broken = {problem.place for problem in problems if problem.code in _BROKEN_YAML}
     seen: set[tuple[object, ...]] = set()
     for problem in sorted(
         (one for one in problems if one.severity is Severity.ERROR),
         key=lambda one: (rank.get(one.file or "", len(rank)), one.line or 0, one.column or 0),
     ):
         key = (problem.place, problem.code, problem.path, problem.message)
-        if key not in seen:
+        follows = problem.place in broken and problem.code not in _BROKEN_YAML
+        if key not in seen and not follows:
             seen.add(key)
             yield problem

@@ -125,7 +125,7 @@ def test_twenty_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
         (GOOD + "\tx: 1\n", "ZD1014", "not YAML", "never with tabs"),
         (GOOD + "x: 'open\n", "ZD1014", "not YAML", "quote"),
         (GOOD + "description: a: b\n", "ZD1014", "mapping values", "': '"),
-        (GOOD + "description: &a [*a]\n", "ZD1016", "it would never end", ""),
+        (GOOD + "faults: &a [*a]\n", "ZD1016", "it would never end", ""),
         (GOOD + "description: *nowhere\n", "ZD1016", "has no anchor", ""),
         (GOOD + "description: !include other.yaml\n", "ZD1017", '"!include" is not supported', ""),
         (GOOD + "x: " + "[" * 60 + "]" * 60, "ZD1013", "deeper than 50", ""),
