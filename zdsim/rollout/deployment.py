@@ -249,7 +249,8 @@ def _shrink_old(
     if not whole:
         return Decision(created or Reason.STALE_STATUS, tuple(resizes), create)
     sizes = {resize.name: resize.size for resize in resizes}
-    available = new.available + sum(view.available for view in old)
+    # Sets that have no size any more are left out, whatever their (stale) status says.
+    available = new.available + sum(view.available for view in old if view.spec > 0)
     remaining = [(view, sizes.get(view.name, view.spec)) for view in old]
     resizes += scale_down_old_replica_sets(remaining, available - floor)
     if not resizes:
@@ -281,7 +282,8 @@ def cleanup_unhealthy_replicas(old: Iterable[ReplicaSetView], room: int) -> tupl
 def scale_down_old_replica_sets(old: Iterable[tuple[ReplicaSetView, int]], budget: int) -> list[Resize]:
     """Take `budget` pods from old sets of the sizes given, oldest first (`scaleDownOldReplicaSetsForRollingUpdate`).
 
-    `budget` is the available pods of all sets, as last heard, minus those that must stay.
+    `budget` is the available pods, as last heard, of the new set and those old ones that had a size when the sync began,
+    minus those that must stay. It is not limited by the room that `cleanup_unhealthy_replicas` had.
     """
     resizes: list[Resize] = []
     for view, size in sorted(old, key=lambda pair: _by_age(pair[0])):

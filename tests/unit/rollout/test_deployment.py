@@ -223,12 +223,12 @@ def test_what_was_written_before_the_abort_stands() -> None:
     assert ([(r.name, r.size) for r in decision.resizes], decision.reason) == ([("v1", 3)], Reason.STALE_STATUS)
 
 
-def test_a_stale_set_at_zero_does_not_abort() -> None:
-    """spec(r) > 0 is part of the guard; its stale pods still count as available."""
+def test_a_stale_set_at_zero_neither_aborts_nor_counts() -> None:
+    """Upstream sums available pods over the active old sets and the new one: v0's two are not there any more."""
     decision = step(rs("v3", 10, 5), rs("v1", 3, 3), rs("v0", 0, 2))
     assert decision.reason is Reason.WAITING_FOR_AVAILABLE
     decision = step(rs("v3", 10, 6), rs("v1", 3, 3), rs("v0", 0, 2))
-    assert decision.sizes == {"v1": 0}  # room is 1, but shrink asks the budget only: 6 + 3 + 2 - 8 = 3
+    assert decision.sizes == {"v1": 2}  # budget 6 + 3 - 8 = 1
 
 
 def test_a_stale_new_set_is_not_guarded() -> None:
