@@ -51,20 +51,7 @@ def emit(text: str) -> None:
         raise click.ClickException(f"standard output: {error.strerror or error}") from error
 
 
-def _looks(verb: F) -> F:
-    """Options of every verb that prints a story."""
-    for option in (
-        click.option(
-            "--color",
-            type=click.Choice(["auto", "always", "never"]),
-            default="auto",
-            show_default=True,
-            help="Colour the output; auto follows the terminal, NO_COLOR and FORCE_COLOR.",
-        ),
-        click.option("-q", "--quiet", is_flag=True, help="Only the headline, no progress bar."),
-    ):
-        verb = option(verb)
-    return verb
+_quiet = click.option("-q", "--quiet", is_flag=True, help="Only the headline, no progress bar.")
 
 
 def _playing(verb: F) -> F:
@@ -94,10 +81,18 @@ def _playing(verb: F) -> F:
             show_default=True,
             help="Who plays the requests; same answer, bit for bit.",
         ),
+        _quiet,
+        click.option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            show_default=True,
+            help="Colour the output; auto follows the terminal, NO_COLOR and FORCE_COLOR.",
+        ),
         click.option("--seed", type=_SEED, metavar="N", help="Whose luck; default: the scenario's."),
     ):
         verb = option(verb)
-    return _looks(verb)
+    return verb
 
 
 _TOP_EPILOG = """\b
@@ -183,7 +178,7 @@ Examples:
 @app.command(epilog=_VERIFY_EPILOG, short_help="Repeat a saved run and compare.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--plane", type=_PLANES, help="Who plays the requests; default: as in the saved run.")
-@_looks
+@_quiet
 def verify(**given: Any) -> int:
     """Repeat a saved run and compare: exit code 0 if it is the same to the last count, 1 if not."""
     from zdsim.cli import play

@@ -37,20 +37,17 @@ def run(
     from zdsim.scenario.load import load_scenario
 
     loaded = load_scenario(scenario, manifest=manifest, overrides=overrides, rate=rate, workload=workload)
-    words = [
-        *([scenario] if scenario else []),
-        *(["-f", manifest] if manifest else []),
-        *(["--rate", rate] if rate else []),
-    ]
-    command = shlex.join(["zdsim", "run", *words])
-    return _play(loaded, command=command, **given)
+    words = ["zdsim", "run", *([scenario] if scenario else [])]
+    for option, value in (("-f", manifest), ("--rate", rate), ("--workload", workload)):
+        words += [option, value] if value else []
+    return _play(loaded, command=_command(words, overrides), **given)
 
 
 def demo(*, overrides: Sequence[str], **given: Any) -> int:
-    return _play(_demo(overrides), command="zdsim demo", **given)
+    return _play(_demo(overrides), command=_command(["zdsim", "demo"], overrides), **given)
 
 
-def verify(*, folder: Path, plane: str | None, quiet: bool, color: str) -> int:
+def verify(*, folder: Path, plane: str | None, quiet: bool) -> int:
     from zdsim import api
     from zdsim.report.units import seconds
 
@@ -84,6 +81,11 @@ def schema(write: Path | None) -> int:
 
         write_text(write, text)
     return ExitCode.OK
+
+
+def _command(words: Sequence[str], overrides: Sequence[str]) -> str:
+    """The command line that asked for this, to be copied and changed."""
+    return shlex.join([*words, *(word for one in overrides for word in ("-s", one))])
 
 
 def _demo(overrides: Sequence[str]) -> Loaded:
@@ -154,7 +156,7 @@ def _next_steps(result: Run, folder: Path | None, command: str) -> list[str]:
     sleep = _pre_stop_sleep(result)
     if sleep is not None:
         steps.append(f"try the remedy:  {command} -s service.deployment.preStop.sleep.seconds={sleep}")
-    if command == "zdsim demo":
+    if command.startswith("zdsim demo"):
         steps.append("your service:    zdsim run -f deployment.yaml --rate 500/s")
     else:
         steps.append(f"other luck:      {command} --seed {result.record.seed + 1}")
