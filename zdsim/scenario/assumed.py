@@ -6,6 +6,7 @@ such field has a default, marked `Assumed` in its section; while it has it, the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 
@@ -16,13 +17,18 @@ from zdsim.scenario.model import Scenario
 from zdsim.scenario.quantities import format_duration, format_rate
 from zdsim.scenario.spec import Assumed, Spec
 
+_DECISIVE = re.compile(r"process\.(startup|on_sigterm)|traffic\.classes\[\d+\]\.work|router\.lag")
+
 
 def assumed_lines(scenario: Scenario) -> Iterator[str]:
-    """One line for each value left at its default: `process.startup: 2s constant (a manifest cannot say …)`."""
+    """One line for each value left at its default: `process.startup: 2s constant (a manifest cannot say …)`.
+
+    What decides most about a rollout comes first.
+    """
     silent = _not_in_play(scenario)
-    for path, line in _walk(scenario, ""):
-        if path not in silent:
-            yield line
+    lines = [(path, line) for path, line in _walk(scenario, "") if path not in silent]
+    for _, line in sorted(lines, key=lambda pair: not _DECISIVE.fullmatch(pair[0])):  # stable: else as in the model
+        yield line
     if scenario.database is None:
         yield "database: none (a manifest cannot say what the pods depend on)"
     if not scenario.cluster.model_fields_set:

@@ -18,9 +18,9 @@ from zdsim.scenario.fields import closest, did_you_mean
 from zdsim.scenario.kubernetes_fields import (
     CONTAINER_QUIET,
     CONTAINER_USED,
-    DEPLOYMENT_QUIET,
     DEPLOYMENT_USED,
     ELSEWHERE,
+    EXPECTED,
     HANDLERS,
     HTTP_QUIET,
     HTTP_USED,
@@ -32,7 +32,8 @@ from zdsim.scenario.kubernetes_fields import (
     SERVICE_LOUD,
 )
 from zdsim.scenario.quantities import is_template, show
-from zdsim.scenario.source import Entry, Node, Source, mapping, parse_documents, sequence
+from zdsim.scenario.source import Entry, Node, Source, mapping, sequence
+from zdsim.scenario.yaml_nodes import parse_documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class _Import:
         for key, entry in node.entries.items():
             if entry.node.value is None:
                 continue
+            if key in EXPECTED:
+                continue
             if key in used:
                 yield key, entry.node
             elif key in quiet:
@@ -118,7 +121,7 @@ def import_manifest(source: Source, *, workload: str | None = None) -> Imported:
                 why = f"{chosen} was chosen"
             work.notice(other.node, "ZD2001", f"{other} is left out: {why}")
     deployment = _deployment(chosen, [one for one in objects if one.kind == "Service"], work)
-    _say_left_out(work)
+    _say_left_out(source, work)
     return Imported(deployment, tuple(work.problems), tuple(work.notices))
 
 
@@ -188,7 +191,7 @@ def _deployment(chosen: _Object, services: list[_Object], work: _Import) -> Node
         work.notice(name, "ZD2004", f"the name {show(name.value)} was not filled in; called 'web' here")
     elif name is not None and name.value is not None:
         parts["name"] = name.labelled("metadata.name")
-    for key, node in work.take(spec, "spec", used=DEPLOYMENT_USED, quiet=DEPLOYMENT_QUIET):
+    for key, node in work.take(spec, "spec", used=DEPLOYMENT_USED):
         if key == "strategy":
             parts[key] = _strategy(node, work)
         elif key == "template":
@@ -413,11 +416,11 @@ def _port_numbers(container: Node) -> list[int]:
     return [number.value for number in numbers if number is not None and isinstance(number.value, int)]
 
 
-def _say_left_out(work: _Import) -> None:
+def _say_left_out(source: Source, work: _Import) -> None:
     if work.loud:
         first = next(iter(work.loud.values()))
         message = f"not simulated, though it can change a rollout: {', '.join(work.loud)}"
         work.notice(first, "ZD2003", message, severity=Severity.WARNING)
     if work.quiet:
-        first = next(iter(work.quiet.values()))
-        work.notice(first, "ZD2003", f"not needed for a simulation: {', '.join(work.quiet)}")
+        message = f"left out, since it changes nothing in a simulation: {', '.join(work.quiet)}"
+        work.notices.append(source.problem("ZD2003", message, severity=Severity.NOTICE))

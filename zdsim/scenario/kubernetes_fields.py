@@ -22,7 +22,7 @@ DEPLOYMENT_USED = {
     "revisionHistoryLimit",
     "template",
 }
-DEPLOYMENT_QUIET = {"selector"}
+EXPECTED = {"image", "selector"}  # every Deployment has them: not worth a word
 POD_USED = {"containers", "initContainers", "terminationGracePeriodSeconds", "restartPolicy"}
 POD_LOUD = {
     "activeDeadlineSeconds",
@@ -81,7 +81,6 @@ CONTAINER_QUIET = {
     "command",
     "env",
     "envFrom",
-    "image",
     "imagePullPolicy",
     "resizePolicy",
     "restartPolicyRules",

@@ -20,7 +20,8 @@ from zdsim.scenario.kubernetes import import_manifest
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.overrides import Override, apply_override, parse_override
 from zdsim.scenario.problems import caution_problems, problems_of
-from zdsim.scenario.source import Mark, Node, Source, decode, mapping, parse_documents, read_source, with_entry, without
+from zdsim.scenario.source import Mark, Node, Source, decode, mapping, read_source, with_entry, without
+from zdsim.scenario.yaml_nodes import parse_documents
 
 _BEFORE_IMPORT = ((), ("manifest",), ("workload",))  # overrides of the service that decide what is imported
 _BROKEN_YAML = {"ZD1015", "ZD1016", "ZD1017"}  # a value that YAML could not give: what validation says of it is noise

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from zdsim.errors import ScenarioError
 from zdsim.scenario.quantities import show
-from zdsim.scenario.source import MAX_DEPTH, Entry, Mark, Node, Source, decode, mapping, parse_documents
+from zdsim.scenario.source import Entry, Mark, Node, Source, decode, mapping
+from zdsim.scenario.yaml_nodes import MAX_DEPTH, parse_documents
 
 _PATH = re.compile(r"[^.\[\]=\s]+(?:\[\d{1,6}\])*(?:\.[^.\[\]=\s]+(?:\[\d{1,6}\])*)*")
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")

@@ -91,7 +91,7 @@ def test_a_rendered_chart_names_what_it_leaves_out() -> None:
     )
     assert "sessionAffinity" not in matters.message, "None is no affinity"
     quiet = next(one for one in loaded.notices if one.code == "ZD2003" and one.severity is Severity.NOTICE)
-    assert {"image", "volumes", "env", "resources ephemeral-storage"} <= set(quiet.message.split(": ")[1].split(", "))
+    assert {"volumes", "env", "resources ephemeral-storage"} <= set(quiet.message.split(": ")[1].split(", "))
     hidden = said(loaded, "ZD2004")
     assert "DB_PASSWORD, POOL_SIZE come from valueFrom" in hidden
     assert not said(loaded, "ZD2002"), "every field of it is one that Kubernetes knows"
