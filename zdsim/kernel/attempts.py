@@ -5,7 +5,20 @@ import numpy as np
 from zdsim.kernel.client import client_end, fail, strain, window
 from zdsim.kernel.database import forget_pool, give_back_connection, leave_server, why_no_connection
 from zdsim.kernel.jit import jit
-from zdsim.kernel.layout import ATTEMPT_BITS, NONE, State, attempt, link, pod_row, queue, revision_row, routed, tokens, user_flags
+from zdsim.kernel.layout import (
+    ATTEMPT_MASK,
+    NONE,
+    State,
+    attempt,
+    codes,
+    link,
+    pod_row,
+    queue,
+    revision_row,
+    routed,
+    tokens,
+    user_flags,
+)
 from zdsim.kernel.queues import enqueue, free_row, leave, raise_signal, worker_queue
 from zdsim.kernel.routing import ALIVE, CROSSING, NOTHING, choose, draw_revision, take
 from zdsim.kernel.service import release, start_service, test_idle
@@ -13,15 +26,14 @@ from zdsim.kernel.timers import arm
 from zdsim.plane.config import NEVER
 from zdsim.plane.vocabulary import USER_ACTIVE, USER_EXPOSED, Cause, Outcome, Rank, SignalKind
 
-_ATTEMPT_MASK = (1 << ATTEMPT_BITS) - 1
-_REFUSED, _UNREACHABLE, _RESET = int(Outcome.REFUSED), int(Outcome.UNREACHABLE), int(Outcome.RESET)
-_OVERFLOW, _TIMEOUT, _NO_ENDPOINT = int(Outcome.OVERFLOW), int(Outcome.TIMEOUT), int(Outcome.NO_ENDPOINT)
-_NO_READY_POD, _DRAINING = int(Cause.NO_READY_POD), int(Cause.DRAINING)
-_HUNG, _DB_SLOW = int(Cause.HUNG), int(Cause.DB_SLOW)
-_CONNECT_TIMEOUT, _REQUEST_TIMEOUT = int(Rank.CONNECT_TIMEOUT), int(Rank.REQUEST_TIMEOUT)
-_CONNECTING, _QUEUED, _SERVICE = int(State.CONNECTING), int(State.QUEUED), int(State.SERVICE)
-_POOL_WAIT, _SLOT_WAIT, _RUNNING = int(State.POOL_WAIT), int(State.SLOT_WAIT), int(State.RUNNING)
-_MEMORY = int(SignalKind.MEMORY)
+_REFUSED, _UNREACHABLE, _RESET = codes(Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.RESET)
+_OVERFLOW, _TIMEOUT, _NO_ENDPOINT = codes(Outcome.OVERFLOW, Outcome.TIMEOUT, Outcome.NO_ENDPOINT)
+_NO_READY_POD, _DRAINING = codes(Cause.NO_READY_POD, Cause.DRAINING)
+_HUNG, _DB_SLOW = codes(Cause.HUNG, Cause.DB_SLOW)
+_CONNECT_TIMEOUT, _REQUEST_TIMEOUT = codes(Rank.CONNECT_TIMEOUT, Rank.REQUEST_TIMEOUT)
+_CONNECTING, _QUEUED = codes(State.CONNECTING, State.QUEUED)
+_POOL_WAIT, _SLOT_WAIT = codes(State.POOL_WAIT, State.SLOT_WAIT)
+_MEMORY, _YES = codes(SignalKind.MEMORY, 1)
 
 
 @jit
@@ -34,7 +46,7 @@ def begin(w, t, slot):  # type: ignore[no-untyped-def]
     a["hops"] = 0
     a["pod"] = NONE
     w["attempts_begun"] += 1
-    if (a["key"] & _ATTEMPT_MASK) == 1:
+    if (a["key"] & ATTEMPT_MASK) == 1:
         w["started"] += 1
         a["first"] = t
         user_flags(w, a["user"])["v"] |= USER_ACTIVE
@@ -132,7 +144,7 @@ def _admit(w, t, slot):  # type: ignore[no-untyped-def]
     link(w, a["proxy"] * w["pod_room"] + pod)["in_flight"] += 1
     p["accepted"] += 1
     if p["accepted"] == p["memory"]:  # a limit of 0 is never reached
-        raise_signal(w, t, _MEMORY, pod, pod, 1)
+        raise_signal(w, t, _MEMORY, pod, pod, _YES)
     if revision_row(w, p["revision"])["exposing"]:
         user_flags(w, a["user"])["v"] |= USER_EXPOSED
     return True
@@ -163,7 +175,7 @@ def _why_late(w, t, slot):  # type: ignore[no-untyped-def]
         return np.int64(pod_row(w, pod)["why"])
     if state == _POOL_WAIT:
         return why_no_connection(w, pod)
-    if state == _SLOT_WAIT or state == _RUNNING:
+    if state >= _SLOT_WAIT:
         return _DB_SLOW
     return strain(w, t, pod)
 
@@ -187,7 +199,7 @@ def request_timeout(w, t, slot):  # type: ignore[no-untyped-def]
         return
     if state == _POOL_WAIT:
         forget_pool(w, pod, slot)
-    elif state == _SLOT_WAIT or state == _RUNNING:
+    elif state >= _SLOT_WAIT:
         leave_server(w, slot)
         give_back_connection(w, pod)
     free_row(w, slot)

@@ -6,12 +6,14 @@ from zdsim.kernel.heap import push
 from zdsim.kernel.jit import inlined, jit
 from zdsim.kernel.layout import (
     ATTEMPT_BITS,
+    ATTEMPT_MASK,
     NONE,
     RANK_SHIFT,
     State,
     attempt,
     backoff,
     cause_count,
+    codes,
     count,
     klass_row,
     latency,
@@ -33,18 +35,27 @@ from zdsim.kernel.routing import put_back
 from zdsim.kernel.timers import disarm
 from zdsim.plane.config import NEVER
 from zdsim.plane.histogram import N_BUCKETS
-from zdsim.plane.vocabulary import CLOSED_ID, CLOSED_STRIDE, N_CAUSES, N_OUTCOMES, USER_HARMED, Cause, Jitter, Outcome, Rank
+from zdsim.plane.vocabulary import (
+    CLOSED_ID,
+    CLOSED_STRIDE,
+    N_CAUSES,
+    N_OUTCOMES,
+    USER_HARMED,
+    Cause,
+    Jitter,
+    Outcome,
+    Rank,
+)
 
-_OK, _REFUSED, _UNREACHABLE = int(Outcome.OK), int(Outcome.REFUSED), int(Outcome.UNREACHABLE)
-_NO_ENDPOINT, _APP_ERROR, _DB_ERROR = int(Outcome.NO_ENDPOINT), int(Outcome.APP_ERROR), int(Outcome.DB_ERROR)
-_HUNG, _COLD_POD, _SLOW_POD = int(Cause.HUNG), int(Cause.COLD_POD), int(Cause.SLOW_POD)
-_SLOW_REVISION, _OVERLOAD, _NO_CAUSE = int(Cause.SLOW_REVISION), int(Cause.OVERLOAD), int(Cause.NONE)
-_NO_JITTER, _FULL = int(Jitter.NONE), int(Jitter.FULL)
-_RETRY = int(Rank.RETRY) << RANK_SHIFT
-_ARRIVAL = int(Rank.ARRIVAL) << RANK_SHIFT
-_BACKOFF, _THINKING = int(State.BACKOFF), int(State.THINKING)
-_ATTEMPT_MASK = (1 << ATTEMPT_BITS) - 1
-_NO_BITS = np.uint64(0)
+_OK, _REFUSED, _UNREACHABLE = codes(Outcome.OK, Outcome.REFUSED, Outcome.UNREACHABLE)
+_NO_ENDPOINT, _APP_ERROR, _DB_ERROR = codes(Outcome.NO_ENDPOINT, Outcome.APP_ERROR, Outcome.DB_ERROR)
+_HUNG, _COLD_POD, _SLOW_POD = codes(Cause.HUNG, Cause.COLD_POD, Cause.SLOW_POD)
+_SLOW_REVISION, _OVERLOAD, _NO_CAUSE = codes(Cause.SLOW_REVISION, Cause.OVERLOAD, Cause.NONE)
+_NO_JITTER, _FULL = codes(Jitter.NONE, Jitter.FULL)
+_RETRY = np.int64(Rank.RETRY) << RANK_SHIFT
+_ARRIVAL = np.int64(Rank.ARRIVAL) << RANK_SHIFT
+_BACKOFF, _THINKING = codes(State.BACKOFF, State.THINKING)
+_ONLY = np.int64(0)
 
 
 @inlined
@@ -97,7 +108,7 @@ def client_end(w, t, slot, outcome, cause):  # type: ignore[no-untyped-def]
         link(w, a["proxy"] * w["pod_room"] + pod)["in_flight"] -= 1
     if outcome == _OK:
         pod_row(w, pod)["served"] += 1
-    if w["pool"] > 0 and (outcome == _OK or outcome == _APP_ERROR or outcome == _DB_ERROR):
+    if w["pool"] > 0 and outcome in (_OK, _APP_ERROR, _DB_ERROR):
         put_back(w, t, slot)
     if outcome != _OK and _retries(w, slot, outcome):
         _back_off(w, t, slot)
@@ -109,9 +120,9 @@ def client_end(w, t, slot, outcome, cause):  # type: ignore[no-untyped-def]
 def _retries(w, slot, outcome):  # type: ignore[no-untyped-def]
     """Whether another attempt follows; takes its token."""
     a = attempt(w, slot)
-    if (a["key"] & _ATTEMPT_MASK) >= w["max_attempts"] or retriable(w, outcome)["v"] == 0:
+    if (a["key"] & ATTEMPT_MASK) >= w["max_attempts"] or retriable(w, outcome)["v"] == 0:
         return False
-    nothing_sent = outcome == _REFUSED or outcome == _UNREACHABLE or outcome == _NO_ENDPOINT
+    nothing_sent = outcome in (_REFUSED, _UNREACHABLE, _NO_ENDPOINT)
     if not nothing_sent and klass_row(w, a["klass"])["idempotent"] == 0:
         return False
     if w["retry_budget"] == NEVER:
@@ -128,14 +139,11 @@ def _back_off(w, t, slot):  # type: ignore[no-untyped-def]
     """The next attempt of the same request, in a row of its own: the old one's work may go on in the pod."""
     a = attempt(w, slot)
     key = a["key"] + 1
-    k = key & _ATTEMPT_MASK
+    k = key & ATTEMPT_MASK
     d = backoff(w, k - 2)["v"]
     if w["jitter"] != _NO_JITTER:
         u = unit(raw(w["k_jitter"], key >> ATTEMPT_BITS, k))
-        if w["jitter"] == _FULL:
-            d = d * u
-        else:
-            d = d / 2.0 + (d / 2.0) * u
+        d = d * u if w["jitter"] == _FULL else d / 2.0 + (d / 2.0) * u
     at = t + d
     fresh = take_row(w)
     b = attempt(w, fresh)
@@ -222,7 +230,7 @@ def _write(row, w, t, slot, outcome, cause, revision):  # type: ignore[no-untype
     row["cause"] = cause
     row["pod"] = a["pod"]
     row["revision"] = revision
-    row["attempts"] = a["key"] & _ATTEMPT_MASK
+    row["attempts"] = a["key"] & ATTEMPT_MASK
     row["proxy"] = a["proxy"]
     row["stale_s"] = _staleness(w, slot)
 
@@ -235,7 +243,7 @@ def think(w, t, request):  # type: ignore[no-untyped-def]
     at = t + law_value(w, w["think_law"], raw(w["k_think"], user, number % CLOSED_STRIDE))
     if at >= w["horizon_s"]:
         return
-    u = unit(raw(w["k_closed_class"], request, 0))
+    u = unit(raw(w["k_closed_class"], request, _ONLY))
     klass = 0
     while klass < w["n_classes"] - 1 and u >= klass_row(w, klass)["cut"]:
         klass += 1
@@ -247,7 +255,7 @@ def think(w, t, request):  # type: ignore[no-untyped-def]
     a["klass"] = klass
     a["proxy"] = user % w["n_proxies"]
     a["user"] = user % w["n_users"]
-    a["work"] = law_value(w, klass_row(w, klass)["work_law"], raw(w["k_closed_work"], request, 0))
+    a["work"] = law_value(w, klass_row(w, klass)["work_law"], raw(w["k_closed_work"], request, _ONLY))
     push(w, at, _ARRIVAL | a["key"], slot)
 
 

@@ -4,21 +4,31 @@ import numpy as np
 
 from zdsim.kernel.heap import push
 from zdsim.kernel.jit import jit
-from zdsim.kernel.layout import ATTEMPT_BITS, RANK_SHIFT, SLOT_QUEUE, State, attempt, klass_row, pod_row, queue
+from zdsim.kernel.layout import (
+    ATTEMPT_BITS,
+    ATTEMPT_MASK,
+    RANK_SHIFT,
+    SLOT_QUEUE,
+    State,
+    attempt,
+    codes,
+    klass_row,
+    pod_row,
+    queue,
+)
 from zdsim.kernel.luck import law_value, raw
 from zdsim.kernel.queues import enqueue, first, leave, pool_queue, wake
 from zdsim.kernel.service import respond
 from zdsim.kernel.timers import arm, disarm
 from zdsim.plane.vocabulary import Cause, Outcome, Rank
 
-_OK, _DB_ERROR = int(Outcome.OK), int(Outcome.DB_ERROR)
-_NONE, _DB_DOWN, _DB_SLOW = int(Cause.NONE), int(Cause.DB_DOWN), int(Cause.DB_SLOW)
-_DB_POOL, _DB_CONNECTIONS = int(Cause.DB_POOL), int(Cause.DB_CONNECTIONS)
-_POOL_TIMEOUT, _STATEMENT_TIMEOUT = int(Rank.POOL_TIMEOUT), int(Rank.STATEMENT_TIMEOUT)
-_QUERY_END = int(Rank.QUERY_END) << RANK_SHIFT
-_STUCK, _POOL_WAIT, _WOKEN_CONNECTED = int(State.STUCK), int(State.POOL_WAIT), int(State.WOKEN_CONNECTED)
-_SLOT_WAIT, _WOKEN_RUN, _RUNNING = int(State.SLOT_WAIT), int(State.WOKEN_RUN), int(State.RUNNING)
-_ATTEMPT_MASK = (1 << ATTEMPT_BITS) - 1
+_OK, _DB_ERROR = codes(Outcome.OK, Outcome.DB_ERROR)
+_NONE, _DB_DOWN, _DB_SLOW = codes(Cause.NONE, Cause.DB_DOWN, Cause.DB_SLOW)
+_DB_POOL, _DB_CONNECTIONS = codes(Cause.DB_POOL, Cause.DB_CONNECTIONS)
+_POOL_TIMEOUT, _STATEMENT_TIMEOUT = codes(Rank.POOL_TIMEOUT, Rank.STATEMENT_TIMEOUT)
+_QUERY_END = np.int64(Rank.QUERY_END) << RANK_SHIFT
+_STUCK, _POOL_WAIT, _WOKEN_CONNECTED = codes(State.STUCK, State.POOL_WAIT, State.WOKEN_CONNECTED)
+_SLOT_WAIT, _WOKEN_RUN, _RUNNING = codes(State.SLOT_WAIT, State.WOKEN_RUN, State.RUNNING)
 _QUERY_SHIFT = 20
 
 
@@ -74,7 +84,7 @@ def connected(w, t, slot):  # type: ignore[no-untyped-def]
 def run(w, t, slot):  # type: ignore[no-untyped-def]
     """The server works on the query."""
     a = attempt(w, slot)
-    which = ((a["key"] & _ATTEMPT_MASK) << _QUERY_SHIFT) + np.int64(a["query"])
+    which = ((a["key"] & ATTEMPT_MASK) << _QUERY_SHIFT) + np.int64(a["query"])
     bits = raw(w["k_query"], a["key"] >> ATTEMPT_BITS, which)
     a["state"] = _RUNNING
     wall = law_value(w, klass_row(w, a["klass"])["query_law"], bits) * w["db_factor"]

@@ -1,4 +1,4 @@
-"""In which order does everything happen? The loop over events, and the calls that reach many attempts (MODEL.md 2, 7)."""
+"""In which order does everything happen? The loop over events, and calls that reach many attempts (MODEL.md 2, 7)."""
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from zdsim.kernel.heap import close_hole
 from zdsim.kernel.jit import entry, jit
 from zdsim.kernel.layout import (
     ATTEMPT_BITS,
+    ATTEMPT_MASK,
     INF,
     KEY_MASK,
     LINE,
@@ -33,6 +34,7 @@ from zdsim.kernel.layout import (
     arrival,
     attempt,
     chain,
+    codes,
     event,
     klass_row,
     mix_row,
@@ -47,26 +49,24 @@ from zdsim.kernel.service import probe_answer, release, respond, start_service
 from zdsim.kernel.timers import disarm, earliest
 from zdsim.plane.vocabulary import CLOSED_ID, CLOSED_STRIDE, PROBE_ID, Cause, Outcome, ProbeAnswer, Rank, SignalKind
 
-_SERVICE_END, _QUERY_END, _ARRIVAL = int(Rank.SERVICE_END), int(Rank.QUERY_END), int(Rank.ARRIVAL)
-_POOL_TIMEOUT, _STATEMENT_TIMEOUT = int(Rank.POOL_TIMEOUT), int(Rank.STATEMENT_TIMEOUT)
-_CONNECT_TIMEOUT = int(Rank.CONNECT_TIMEOUT)
-_FREE, _QUEUED, _SERVICE, _STUCK = int(State.FREE), int(State.QUEUED), int(State.SERVICE), int(State.STUCK)
-_POOL_WAIT, _SLOT_WAIT, _RUNNING = int(State.POOL_WAIT), int(State.SLOT_WAIT), int(State.RUNNING)
-_CONNECTING, _WOKEN_START = int(State.CONNECTING), int(State.WOKEN_START)
-_WOKEN_CONNECTED = int(State.WOKEN_CONNECTED)
-_OK, _RESET, _APP_ERROR, _DB_ERROR = int(Outcome.OK), int(Outcome.RESET), int(Outcome.APP_ERROR), int(Outcome.DB_ERROR)
-_NO_CAUSE, _DB_DOWN = int(Cause.NONE), int(Cause.DB_DOWN)
-_BAD_REVISION, _BASELINE_ERRORS = int(Cause.BAD_REVISION), int(Cause.BASELINE_ERRORS)
-_PROBE_DONE = int(SignalKind.PROBE_DONE)
-_ANSWER_FAIL, _ANSWER_PENDING = int(ProbeAnswer.FAIL), int(ProbeAnswer.PENDING)
-
-_ADVANCE, _STOP_ACCEPTING, _END_PROCESS = int(Op.ADVANCE), int(Op.STOP_ACCEPTING), int(Op.END_PROCESS)
-_PROBE, _DB_DOWN_CALL, _GRANT = int(Op.PROBE), int(Op.DB_DOWN), int(Op.GRANT)
-_REACHED, _SIGNAL = int(Halt.REACHED), int(Halt.SIGNAL)
-_NEEDS_ARRIVALS, _NEEDS_ATTEMPTS = int(Halt.NEEDS_ARRIVALS), int(Halt.NEEDS_ATTEMPTS)
-_NEEDS_HEAP, _NEEDS_CONNECTIONS = int(Halt.NEEDS_HEAP), int(Halt.NEEDS_CONNECTIONS)
-_NEEDS_SIGNALS, _NEEDS_LOG = int(Halt.NEEDS_SIGNALS), int(Halt.NEEDS_LOG)
-
+_SERVICE_END, _QUERY_END, _ARRIVAL = codes(Rank.SERVICE_END, Rank.QUERY_END, Rank.ARRIVAL)
+_POOL_TIMEOUT, _STATEMENT_TIMEOUT, _CONNECT_TIMEOUT = codes(
+    Rank.POOL_TIMEOUT, Rank.STATEMENT_TIMEOUT, Rank.CONNECT_TIMEOUT
+)
+_QUEUED, _SERVICE, _STUCK = codes(State.QUEUED, State.SERVICE, State.STUCK)
+_POOL_WAIT, _SLOT_WAIT, _RUNNING = codes(State.POOL_WAIT, State.SLOT_WAIT, State.RUNNING)
+_WOKEN_START, _WOKEN_CONNECTED = codes(State.WOKEN_START, State.WOKEN_CONNECTED)
+_OK, _RESET, _APP_ERROR, _DB_ERROR = codes(Outcome.OK, Outcome.RESET, Outcome.APP_ERROR, Outcome.DB_ERROR)
+_NO_CAUSE, _DB_DOWN = codes(Cause.NONE, Cause.DB_DOWN)
+_BAD_REVISION, _BASELINE_ERRORS = codes(Cause.BAD_REVISION, Cause.BASELINE_ERRORS)
+_PROBE_DONE, _NO = codes(SignalKind.PROBE_DONE, 0)
+_ANSWER_FAIL, _ANSWER_PENDING = codes(ProbeAnswer.FAIL, ProbeAnswer.PENDING)
+_ADVANCE, _STOP_ACCEPTING, _END_PROCESS = codes(Op.ADVANCE, Op.STOP_ACCEPTING, Op.END_PROCESS)
+_PROBE, _DB_DOWN_CALL, _GRANT = codes(Op.PROBE, Op.DB_DOWN, Op.GRANT)
+_REACHED, _SIGNAL = codes(Halt.REACHED, Halt.SIGNAL)
+_NEEDS_ARRIVALS, _NEEDS_ATTEMPTS = codes(Halt.NEEDS_ARRIVALS, Halt.NEEDS_ATTEMPTS)
+_NEEDS_HEAP, _NEEDS_CONNECTIONS = codes(Halt.NEEDS_HEAP, Halt.NEEDS_CONNECTIONS)
+_NEEDS_SIGNALS, _NEEDS_LOG = codes(Halt.NEEDS_SIGNALS, Halt.NEEDS_LOG)
 #: More than one step can make of anything, beyond one for each attempt there is.
 SPARE = 4
 
@@ -127,7 +127,7 @@ def _advance(w, until):  # type: ignore[no-untyped-def]
     while True:
         # The next event: of the heap, of the arrivals, or of the timers.
         t_heap = INF
-        key = np.int64(KEY_MASK)
+        key = KEY_MASK
         if w["n_events"] > 0:
             top = event(w, 0)
             t_heap = top["t"]
@@ -143,7 +143,7 @@ def _advance(w, until):  # type: ignore[no-untyped-def]
                 key = arrival_key
         elif not w["no_more_arrivals"]:
             return np.int64(_NEEDS_ARRIVALS)
-        rank = np.int64(NONE)
+        rank = NONE
         if w["timer_t"] <= t and w["timer_t"] < until:
             rank = earliest(w)
             if rank != NONE:
@@ -151,7 +151,7 @@ def _advance(w, until):  # type: ignore[no-untyped-def]
                 if t_timer < t or (t_timer == t and rank < (key >> RANK_SHIFT)):
                     t = t_timer
                 else:
-                    rank = np.int64(NONE)
+                    rank = NONE
         if t >= until:
             return np.int64(_REACHED)
         short = _short_of(w)
@@ -212,7 +212,11 @@ def _pop(w, t, key):  # type: ignore[no-untyped-def]
     state = a["state"]
     rank = key >> RANK_SHIFT
     w["hole"] = 1
-    if a["key"] != key & KEY_MASK or (rank == _SERVICE_END and state != _SERVICE) or (rank == _QUERY_END and state != _RUNNING):
+    if (
+        a["key"] != key & KEY_MASK
+        or (rank == _SERVICE_END and state != _SERVICE)
+        or (rank == _QUERY_END and state != _RUNNING)
+    ):
         close_hole(w)
         return False
     if rank == _SERVICE_END:
@@ -258,7 +262,7 @@ def _service_end(w, t, slot):  # type: ignore[no-untyped-def]
     revision = p["revision"]
     mix = mix_row(w, revision * w["n_classes"] + a["klass"])
     rate = mix["error_rate"]
-    if rate > 0.0 and unit(raw(w["k_error"], a["key"] >> ATTEMPT_BITS, a["key"] & ((1 << ATTEMPT_BITS) - 1))) < rate:
+    if rate > 0.0 and unit(raw(w["k_error"], a["key"] >> ATTEMPT_BITS, a["key"] & ATTEMPT_MASK)) < rate:
         exposing = revision_row(w, revision)["exposing"] != 0
         respond(w, t, slot, _APP_ERROR, _BAD_REVISION if exposing else _BASELINE_ERRORS)
     elif w["has_db"] and mix["n_queries"] > 0:
@@ -312,11 +316,7 @@ def _collect(w, pod):  # type: ignore[no-untyped-def]
     for slot in range(w["len_attempts"]):
         a = attempt(w, slot)
         state = a["state"]
-        if pod == NONE:
-            wanted = state == _SLOT_WAIT or state == _RUNNING
-        else:
-            wanted = a["pod"] == pod and state >= _QUEUED
-        if wanted:
+        if (pod == NONE and state >= _SLOT_WAIT) or (pod != NONE and state >= _QUEUED and a["pod"] == pod):
             row = sorted_row(w, n)
             row["key"] = a["key"]
             row["slot"] = slot
@@ -361,7 +361,7 @@ def _end_process(w, t, pod, cause):  # type: ignore[no-untyped-def]
         elif state == _RUNNING:
             running += 1
         if a["key"] >= PROBE_KEY:
-            raise_signal(w, t, _PROBE_DONE, pod, np.int64(a["user"]), 0)
+            raise_signal(w, t, _PROBE_DONE, pod, np.int64(a["user"]), _NO)
         elif a["waits"]:
             if not hung and state != _QUEUED and _resumable(w, slot):
                 a["work"] = _work_left(w, t, slot)

@@ -73,11 +73,12 @@ if CACHE_FOLDER is not None:
 
 import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when it is imported)
 
+_config: Any = numba.config
 if CACHE_FOLDER is not None:
-    numba.config.CACHE_DIR = str(CACHE_FOLDER)  # in case somebody imported Numba before us
+    _config.CACHE_DIR = str(CACHE_FOLDER)  # in case somebody imported Numba before us
 
 #: Check every row index (slow); tests run the kernel so in a process of its own.
-CHECKED = bool(numba.config.BOUNDSCHECK)
+CHECKED = bool(_config.BOUNDSCHECK)
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import from_dtype, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -21,20 +21,27 @@ from numba.extending import intrinsic
 from zdsim.kernel.jit import CHECKED
 from zdsim.plane.config import REQUEST_ROW
 from zdsim.plane.traffic import ARRIVAL_ROW
-from zdsim.plane.vocabulary import Rank
+from zdsim.plane.vocabulary import PROBE_ID, Rank
 
-NONE: Final = -1
+
+def codes(*members: int) -> tuple[np.int64, ...]:
+    """Constants for kernel functions. Given a Python int, Numba would compile a copy for each value."""
+    return tuple(np.int64(member) for member in members)
+
+
+NONE: Final = np.int64(-1)
 INF: Final = float("inf")
 
 #: Keys of events: rank 4 bits, request id 52 bits, attempt 6 bits. The key of an attempt is that without the rank.
-ATTEMPT_BITS: Final = 6
-RANK_SHIFT: Final = 58
-KEY_MASK: Final = (1 << RANK_SHIFT) - 1
-PROBE_KEY: Final = 1 << (51 + ATTEMPT_BITS)  # keys of probes lie at or above it
+ATTEMPT_BITS: Final = np.int64(6)
+RANK_SHIFT: Final = np.int64(58)
+KEY_MASK: Final = np.int64((1 << 58) - 1)
+ATTEMPT_MASK: Final = np.int64((1 << 6) - 1)
+PROBE_KEY: Final = np.int64(PROBE_ID) << ATTEMPT_BITS  # keys of probes lie at or above it
 
 
 class State(IntEnum):
-    """Where an attempt is. From QUEUED on it is in a pod; in the last five it is in its queries."""
+    """Where an attempt is: from QUEUED on in a pod, from POOL_WAIT on in its queries, from SLOT_WAIT at the server."""
 
     FREE = 0
     THINKING = 1  # a closed user's next request, not begun
@@ -112,7 +119,8 @@ TIMER: Final = np.dtype(
 
 #: First and last of a chain: timers by rank; queues of attempts.
 CHAIN: Final = np.dtype([("head", np.int64), ("tail", np.int64), ("n", np.int64)], align=True)
-LINE, SLOT_QUEUE, FIRST_POD_QUEUE = 0, 1, 2  # rows of `queues`; then two for each pod: workers' queue, pool queue
+#: Rows of `queues`; from FIRST_POD_QUEUE on two for each pod: for its workers, for its connections.
+LINE, SLOT_QUEUE, FIRST_POD_QUEUE = np.int64(0), np.int64(1), np.int64(2)
 
 POD: Final = np.dtype(
     [
@@ -138,7 +146,7 @@ POD: Final = np.dtype(
     align=True,
 )
 
-#: One proxy's side of one pod; row = proxy * pod_room + pod. In CONNECTION mode the stack of row (proxy, 0) is the proxy's.
+#: One proxy's side of one pod; row = proxy * pod_room + pod. In CONNECTION mode row (proxy, 0) has the proxy's stack.
 LINK: Final = np.dtype([("in_flight", np.int32), ("held", np.int32), ("top", np.int64)], align=True)
 
 CONNECTION: Final = np.dtype(
@@ -208,19 +216,19 @@ TABLES: Final[dict[str, np.dtype[Any]]] = {
 }
 
 _SCALARS: Final = {
-    np.float64: (
-        "now timer_t horizon_s window_s connect_timeout_s request_timeout_s retry_budget retry_burst client_idle_s max_age_s"
-        " close_notice_s server_idle_s warm_step_s warm_over_s warm_age_s probe_work_s db_pool_timeout_s"
-        " db_statement_timeout_s db_factor found_opened"
-    ),
+    np.float64: """
+        now timer_t horizon_s window_s connect_timeout_s request_timeout_s retry_budget retry_burst client_idle_s
+        max_age_s close_notice_s server_idle_s warm_step_s warm_over_s warm_age_s probe_work_s db_pool_timeout_s
+        db_statement_timeout_s db_factor found_opened
+    """,
     np.uint64: "k_route k_route2 k_revision k_jitter k_error k_query k_think k_closed_class k_closed_work",
-    np.int64: (
-        "n_events n_live free n_signals n_pods pod_room next_arrival n_arrivals no_more_arrivals next_id hole line_n"
-        " started ended attempts_begun events_played n_lost lost_room n_log logging fault"
-        " n_windows n_users n_revisions n_classes max_attempts jitter pool by_connection algorithm retry_on_connect sticky"
-        " weighted workers queue_room cancel_on_disconnect n_warm has_db db_pool db_slots db_up db_max db_total db_peak"
-        " db_running pool_waiting n_connections free_connection think_law found_pod found_cause n_probes n_closed n_proxies"
-    ),
+    np.int64: """
+        n_events n_live free n_signals n_pods pod_room next_arrival n_arrivals no_more_arrivals next_id hole
+        started ended attempts_begun events_played n_lost lost_room n_log logging fault n_windows n_users n_revisions
+        n_classes max_attempts jitter pool by_connection algorithm retry_on_connect sticky weighted workers queue_room
+        cancel_on_disconnect n_warm has_db db_pool db_slots db_up db_max db_total db_peak db_running pool_waiting
+        n_connections free_connection think_law found_pod found_cause n_probes n_proxies
+    """,
 }
 
 WORLD: Final = np.dtype(
@@ -233,6 +241,7 @@ WORLD: Final = np.dtype(
 
 def _accessor(name: str) -> Callable[..., Any]:
     """Compiled `row(w, index)` of one table."""
+    member: Any = cgutils.get_record_member
     row_type = from_dtype(TABLES[name])
     world_type = from_dtype(WORLD)
     size = TABLES[name].itemsize
@@ -246,14 +255,12 @@ def _accessor(name: str) -> Callable[..., Any]:
             world, i = args
             i64 = ir.IntType(64)
             if CHECKED:
-                length = builder.load(cgutils.get_record_member(builder, world, length_at, i64), align=8)
+                length = builder.load(member(builder, world, length_at, i64), align=8)
                 bad = builder.icmp_unsigned(">=", i, length)
                 with builder.if_then(bad, likely=False):
-                    builder.store(
-                        ir.Constant(i64, number), cgutils.get_record_member(builder, world, fault_at, i64), align=8
-                    )
+                    builder.store(ir.Constant(i64, number), member(builder, world, fault_at, i64), align=8)
                 i = builder.select(bad, ir.Constant(i64, 0), i)
-            base = builder.load(cgutils.get_record_member(builder, world, address_at, i64), align=8)
+            base = builder.load(member(builder, world, address_at, i64), align=8)
             address = builder.add(base, builder.mul(i, ir.Constant(i64, size)))
             return builder.inttoptr(address, context.get_value_type(row_type))
 

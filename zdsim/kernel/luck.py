@@ -3,10 +3,11 @@
 Unsigned and signed integers are never mixed: Numba would go through floats.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -24,13 +25,13 @@ _TOP: Final = 1 << 52
 _LEVELS: Final = laws.LEVELS
 _CELLS: Final = laws.CELLS
 _ROW: Final = laws.CELLS + 1
+_TABLE: Final = 2 * laws.LEVELS * _ROW
 _LAST: Final = laws.CELLS / float(1 << (52 - laws.LEVELS + 1))
 _SUB: Final = histogram.SUB
 _MAX_US: Final = histogram.MAX_US
 
 
-@intrinsic
-def bit_length(typingctx: Any, value: Any) -> Any:
+def _bit_length(typingctx: Any, value: Any) -> Any:
     """Bits of a non-negative int64; 0 for 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -38,6 +39,9 @@ def bit_length(typingctx: Any, value: Any) -> Any:
         return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
 
     return types.int64(types.int64), codegen
+
+
+bit_length: Callable[..., Any] = intrinsic(_bit_length)
 
 
 @inlined
@@ -66,9 +70,9 @@ def pick(bits, n):  # type: ignore[no-untyped-def]
     return np.int64(unit(bits) * n)
 
 
-@jit
-def law_value(w, law, bits):  # type: ignore[no-untyped-def]
-    """Duration in seconds by law number `law`."""
+@inlined
+def law_place(bits):  # type: ignore[no-untyped-def]
+    """Where 64 random bits fall in a quantile table: number of the cell's lower edge, share of the cell."""
     v = np.int64(bits >> _S11)
     side = np.int64(0)
     if v >= _TOP:
@@ -82,10 +86,16 @@ def law_value(w, law, bits):  # type: ignore[no-untyped-def]
         octave = np.int64(1) << (51 - level)
         position = (v - octave) * (_CELLS / np.float64(octave))
     cell = np.int64(position)
-    index = ((law * 2 + side) * _LEVELS + level) * _ROW + cell
-    a = law_cell(w, index)["v"]
-    b = law_cell(w, index + 1)["v"]
-    return a + (position - cell) * (b - a)
+    return (side * _LEVELS + level) * _ROW + cell, position - cell
+
+
+@jit
+def law_value(w, law, bits):  # type: ignore[no-untyped-def]
+    """Duration in seconds by law number `law`."""
+    at, share = law_place(bits)
+    at += law * _TABLE
+    a = law_cell(w, at)["v"]
+    return a + share * (law_cell(w, at + 1)["v"] - a)
 
 
 @inlined

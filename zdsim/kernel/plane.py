@@ -25,6 +25,7 @@ from zdsim.plane.vocabulary import (
     SignalKind,
 )
 
+_POD_QUEUES: Final = int(FIRST_POD_QUEUE)
 _CLOSED_ROOM: Final = (PROBE_ID - CLOSED_ID) // CLOSED_STRIDE
 _ANSWERS: Final = {Halt.REACHED: Stop.REACHED, Halt.SIGNAL: Stop.SIGNAL}
 
@@ -50,7 +51,7 @@ class KernelPlane:
         self._record = PlaneRecord.empty(config)
         self._tables: dict[str, NDArray[Any]] = {}
         self._world = np.zeros(1, dtype=WORLD)
-        self._row: np.void = self._world[0]  # type: ignore[assignment]
+        self._row: np.void = self._world[0]
         self._set_scalars()
         self._make_tables(rows)
         for user in range(config.n_closed):
@@ -162,7 +163,7 @@ class KernelPlane:
             row["removed_at"] = now
 
     def load(self, pod: int) -> int:
-        queue = self._tables["queues"][FIRST_POD_QUEUE + 2 * pod]
+        queue = self._tables["queues"][_POD_QUEUES + 2 * pod]
         return int(self._tables["pods"][pod]["busy"] + queue["n"])
 
     def probe(self, pod: int, depth: ProbeDepth, now: float, *, shared: bool, ref: int = -1) -> ProbeAnswer:
@@ -307,7 +308,7 @@ class KernelPlane:
         """Twice the room for pods; rows by proxy are laid out anew."""
         old, new = int(self._row["pod_room"]), 2 * int(self._row["pod_room"])
         self._grow("pods", new)
-        self._grow("queues", FIRST_POD_QUEUE + 2 * new)[FIRST_POD_QUEUE + 2 * old :] = (NONE, NONE, 0)
+        self._grow("queues", _POD_QUEUES + 2 * new)[_POD_QUEUES + 2 * old :] = (NONE, NONE, 0)
         for name, rows in (
             ("links", self._config.n_proxies),
             ("views", self._config.n_proxies * (self._config.n_revisions + 1)),
@@ -341,7 +342,7 @@ class KernelPlane:
     def _make_tables(self, rows: int) -> None:
         config, record = self._config, self._record
         pods = 4
-        shapes = {
+        shapes: dict[str, int] = {
             "attempts": 0,
             "timers": 0,
             "sorted": 0,
@@ -352,7 +353,7 @@ class KernelPlane:
             "arrivals": 1,
             "lost": max(1, config.lost_rows),
             "chains": N_TIMER_LISTS,
-            "queues": FIRST_POD_QUEUE + 2 * pods,
+            "queues": _POD_QUEUES + 2 * pods,
             "pods": pods,
             "links": config.n_proxies * pods,
             "candidates": config.n_proxies * (config.n_revisions + 1),
@@ -388,7 +389,7 @@ class KernelPlane:
             "retriable": config.retriable.astype(np.int64),
             "tokens": np.full(config.n_proxies, config.retry_burst),
         }.items():
-            dtype = TABLES[name]["v"]
+            dtype: np.dtype[Any] = TABLES[name]["v"]
             flat = np.ascontiguousarray(values, dtype=dtype).reshape(-1)
             self._set_table(name, flat.copy() if flat.size else np.zeros(1, dtype=dtype))
 

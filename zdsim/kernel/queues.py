@@ -4,11 +4,13 @@ An attempt stands in at most one queue: a pod's workers, a pod's connections, th
 those that were woken and have yet to act (MODEL.md 2).
 """
 
+import numpy as np
+
 from zdsim.kernel.jit import inlined, jit
 from zdsim.kernel.layout import FIRST_POD_QUEUE, LINE, NONE, State, attempt, queue, signal_row
 from zdsim.kernel.timers import disarm
 
-_FREE = int(State.FREE)
+_FREE = np.int64(State.FREE)
 
 
 @inlined

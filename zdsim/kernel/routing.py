@@ -3,18 +3,31 @@
 import numpy as np
 
 from zdsim.kernel.jit import jit
-from zdsim.kernel.layout import ATTEMPT_BITS, NONE, attempt, candidates, connection, link, pod_row, revision_row, view
+from zdsim.kernel.layout import (
+    ATTEMPT_BITS,
+    ATTEMPT_MASK,
+    NONE,
+    attempt,
+    candidates,
+    codes,
+    connection,
+    link,
+    pod_row,
+    revision_row,
+    view,
+)
 from zdsim.kernel.luck import pick, raw, unit
 from zdsim.plane.vocabulary import Algorithm, Cause
 
-_ATTEMPT_MASK = (1 << ATTEMPT_BITS) - 1
-_ROUND_ROBIN, _RANDOM, _LEAST_REQUEST = int(Algorithm.ROUND_ROBIN), int(Algorithm.RANDOM), int(Algorithm.LEAST_REQUEST)
-_KEEP_ALIVE_RACE = int(Cause.KEEP_ALIVE_RACE)
-_STICKY_USER = 1 << 52
-_HOP_SHIFT = 20
+_ROUND_ROBIN, _RANDOM, _LEAST_REQUEST = codes(Algorithm.ROUND_ROBIN, Algorithm.RANDOM, Algorithm.LEAST_REQUEST)
+_KEEP_ALIVE_RACE = np.int64(Cause.KEEP_ALIVE_RACE)
+_STICKY_USER = np.int64(1 << 52)
+_HOP_SHIFT = np.int64(20)
+_MANY = np.int64(1 << 40)
+_ONLY = np.int64(0)  # for draws that are made once
 
 #: What came out of looking for an idle connection.
-NOTHING, ALIVE, CROSSING = 0, 1, 2
+NOTHING, ALIVE, CROSSING = codes(0, 1, 2)
 
 
 @jit
@@ -22,9 +35,9 @@ def draw_revision(w, slot):  # type: ignore[no-untyped-def]
     """Revision by weight."""
     a = attempt(w, slot)
     if w["sticky"]:
-        u = unit(raw(w["k_revision"], _STICKY_USER + np.int64(a["user"]), 0))
+        u = unit(raw(w["k_revision"], _STICKY_USER + np.int64(a["user"]), _ONLY))
     else:
-        u = unit(raw(w["k_revision"], a["key"] >> ATTEMPT_BITS, a["key"] & _ATTEMPT_MASK))
+        u = unit(raw(w["k_revision"], a["key"] >> ATTEMPT_BITS, a["key"] & ATTEMPT_MASK))
     total = 0.0
     last = 0
     for r in range(w["n_revisions"]):
@@ -55,7 +68,7 @@ def choose(w, slot):  # type: ignore[no-untyped-def]
         of["cursor"] += 1
         return np.int64(view(w, base + index)["v"])
     request = a["key"] >> ATTEMPT_BITS
-    which = ((a["key"] & _ATTEMPT_MASK) << _HOP_SHIFT) + a["hops"]
+    which = ((a["key"] & ATTEMPT_MASK) << _HOP_SHIFT) + a["hops"]
     if algorithm == _RANDOM:
         return np.int64(view(w, base + pick(raw(w["k_route"], request, which), n))["v"])
     if n == 1:
@@ -78,7 +91,7 @@ def _least(w, of, base, n, links):  # type: ignore[no-untyped-def]
     index = of["cursor"] % n
     found = NONE
     found_at = NONE
-    fewest = 1 << 40
+    fewest = _MANY
     for _ in range(n):
         pod = np.int64(view(w, base + index)["v"])
         load = np.int64(link(w, links + pod)["in_flight"])

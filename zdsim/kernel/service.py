@@ -1,16 +1,18 @@
 """What happens at a pod's workers? Start, answer, release (MODEL.md 5)."""
 
+import numpy as np
+
 from zdsim.kernel.client import client_end, warm
 from zdsim.kernel.heap import push
 from zdsim.kernel.jit import jit
-from zdsim.kernel.layout import PROBE_KEY, RANK_SHIFT, State, attempt, pod_row, queue, revision_row
+from zdsim.kernel.layout import PROBE_KEY, RANK_SHIFT, State, attempt, codes, pod_row, queue, revision_row
 from zdsim.kernel.queues import first, free_row, raise_signal, wake, worker_queue
 from zdsim.plane.vocabulary import ProbeDepth, Rank, SignalKind
 
-_SERVICE_END = int(Rank.SERVICE_END) << RANK_SHIFT
-_SERVICE, _WOKEN_START = int(State.SERVICE), int(State.WOKEN_START)
-_IDLE = int(SignalKind.IDLE)
-_DEPENDENCIES, _WARM = int(ProbeDepth.DEPENDENCIES), int(ProbeDepth.WARM)
+_SERVICE_END = np.int64(Rank.SERVICE_END) << RANK_SHIFT
+_SERVICE, _WOKEN_START = codes(State.SERVICE, State.WOKEN_START)
+_IDLE, _YES = codes(SignalKind.IDLE, 1)
+_DEPENDENCIES, _WARM = codes(ProbeDepth.DEPENDENCIES, ProbeDepth.WARM)
 
 
 @jit
@@ -34,7 +36,7 @@ def test_idle(w, t, pod):  # type: ignore[no-untyped-def]
     """A draining process that has answered everything says so."""
     p = pod_row(w, pod)
     if not p["accepting"] and p["listening"] and p["busy"] == 0 and queue(w, worker_queue(pod))["n"] == 0:
-        raise_signal(w, t, _IDLE, pod, pod, 1)
+        raise_signal(w, t, _IDLE, pod, pod, _YES)
 
 
 @jit

@@ -6,12 +6,14 @@ leaves its chain at once. ``w["timer_t"]`` is never later than the earliest dead
 engine looks at the chains only when that time is reached.
 """
 
+import numpy as np
+
 from zdsim.kernel.jit import inlined, jit
 from zdsim.kernel.layout import INF, NONE, attempt, chain, timer
 from zdsim.plane.vocabulary import Rank
 
-_POOL = int(Rank.POOL_TIMEOUT)
-_REQUEST = int(Rank.REQUEST_TIMEOUT)
+_POOL = np.int64(Rank.POOL_TIMEOUT)
+_REQUEST = np.int64(Rank.REQUEST_TIMEOUT)
 
 
 @jit
@@ -69,7 +71,7 @@ def disarm(w, row):  # type: ignore[no-untyped-def]
 def earliest(w):  # type: ignore[no-untyped-def]
     """Rank of the timer that rings first, or NONE; its time is in ``w["timer_t"]``."""
     t = INF
-    found = NONE
+    found = np.int64(NONE)
     for rank in range(_POOL, _REQUEST + 1):
         head = chain(w, rank)["head"]
         if head != NONE and timer(w, head)["t"] < t:
