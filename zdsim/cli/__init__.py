@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.core import ParameterSource
 
 from zdsim.cli.app import ReaderLeft, app
 from zdsim.errors import ExitCode, ZdsimError
@@ -39,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else ExitCode.OK
     except click.ClickException as error:
         error.show()
+        _tell_environment(error)
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
@@ -54,6 +56,15 @@ def run(arguments: Sequence[str]) -> int:
         return error.code if isinstance(error.code, int) else ExitCode.USAGE
     except Exception as error:
         return _crash(error, arguments)
+
+
+def _tell_environment(error: click.ClickException) -> None:
+    """A wrong value that nobody typed: say which variable it came from."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None or not error.param.name:
+        return
+    if error.ctx.get_parameter_source(error.param.name) is ParameterSource.ENVIRONMENT:
+        variable = error.param.envvar or f"{error.ctx.auto_envvar_prefix}_{error.param.name.upper()}"
+        _say(f"The value came from the environment variable {variable}.")
 
 
 def _labelled(error: ZdsimError) -> str:

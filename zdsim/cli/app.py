@@ -1,6 +1,7 @@
 """Which verbs are there, and what does each take?
 
-Every option can also be given as `ZDSIM_<VERB>_<OPTION>`; the command line wins.
+Every option can also be given as `ZDSIM_<VERB>_<OPTION>`, so an option's variable is named after it; the command line
+wins.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from zdsim import __version__
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SEED = click.IntRange(0, 2**63 - 1)
+
+class _Whole(click.IntRange):
+    name = "whole number"
+
+
+_SEED = _Whole(0, 2**63 - 1)
 _PLANES = click.Choice(["auto", "kernel", "reference"])
 
 
@@ -57,7 +63,7 @@ _quiet = click.option("-q", "--quiet", is_flag=True, help="Only the headline, no
 def _playing(verb: F) -> F:
     """Options of every verb that plays a scenario."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else."),
+        click.option("--json", is_flag=True, help="Print the result as JSON, and nothing else."),
         click.option("--no-files", is_flag=True, help="Write no files."),
         click.option(
             "-o",
@@ -69,7 +75,6 @@ def _playing(verb: F) -> F:
         click.option(
             "-s",
             "--set",
-            "overrides",
             multiple=True,
             metavar="PATH=VALUE",
             help="Change one value of the scenario; may be given more than once.",
@@ -149,7 +154,7 @@ def run(**given: Any) -> int:
         raise click.UsageError("Give a SCENARIO file, or a manifest with -f. 'zdsim demo' needs neither.")
     from zdsim.cli import play
 
-    return play.run(**given)
+    return play.run(overrides=given.pop("set"), as_json=given.pop("json"), **given)
 
 
 _DEMO_EPILOG = """\b
@@ -165,7 +170,7 @@ def demo(**given: Any) -> int:
     """Play a built-in scenario: a rolling update that drops requests. Needs no file."""
     from zdsim.cli import play
 
-    return play.demo(**given)
+    return play.demo(overrides=given.pop("set"), as_json=given.pop("json"), **given)
 
 
 _VERIFY_EPILOG = """\b
