@@ -1,6 +1,6 @@
 """Do the controllers do what Kubernetes 1.34.9 was recorded doing?
 
-Held against the recordings under `recorded/controlplane` (client limits 20/s, burst 30) and, practically without limits,
+Held against the recordings under `recorded/controlplane` (client limits 20/s, burst 30) and, all but unlimited,
 `recorded/controlplane_hiqps`: the order of sizes exactly where the repetitions agree among themselves, bounds and times
 elsewhere. No latency was fitted to these figures. What does not agree stands in `DEVIATIONS`; see `controlplane.md`.
 """

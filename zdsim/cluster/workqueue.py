@@ -52,10 +52,21 @@ class TokenBucket:
 
     def reserve(self, now: float) -> float:
         """Take one token; returns the seconds to wait for it."""
-        grown = self.tokens + (now - self._filled_s) * self.limits.qps
-        self.tokens = min(grown, float(self.limits.burst)) - 1.0
-        self._filled_s = now
+        self._refill(now)
+        self.tokens -= 1.0
         return max(0.0, -self.tokens / self.limits.qps)
+
+    def take(self, now: float) -> bool:
+        """Take one token if there is one now."""
+        self._refill(now)
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+    def _refill(self, now: float) -> None:
+        self.tokens = min(self.tokens + (now - self._filled_s) * self.limits.qps, float(self.limits.burst))
+        self._filled_s = now
 
 
 class Client:
@@ -65,7 +76,7 @@ class Client:
         self.clock = clock
         self.who = who
         self._write_delay = write_delay
-        self._bucket = TokenBucket(limits)
+        self.bucket = TokenBucket(limits)
         self._calls: dict[str, int] = {}  # by stream
         self._spam: dict[str, TokenBucket] = {}  # by object
         self._events: deque[str] = deque()
@@ -73,7 +84,7 @@ class Client:
 
     def wait(self, about: str) -> float:
         """Seconds until a call about this object, sent now, is stored and answered. Takes a token."""
-        return self._bucket.reserve(self.clock.now) + self._latency(about)
+        return self.bucket.reserve(self.clock.now) + self._latency(about)
 
     def call(self, about: str) -> Timeout:
         """Send a call about this object: do the change when this event has come."""
@@ -90,10 +101,8 @@ class Client:
         while self._events:
             about = self._events.popleft()
             spam = self._spam.setdefault(about, TokenBucket(ClientLimits(1.0 / EVENT_REFILL_S, EVENT_BURST)))
-            if spam.tokens + (self.clock.now - spam._filled_s) / EVENT_REFILL_S < 1.0:
-                continue
-            spam.reserve(self.clock.now)
-            yield self.call(f"{about}/event")
+            if spam.take(self.clock.now):
+                yield self.call(f"{about}/event")
         self._recording = False
 
     def _latency(self, about: str) -> float:
