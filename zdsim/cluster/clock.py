@@ -79,8 +79,8 @@ class SharedClock(simpy.Environment):
         if isinstance(until, Event) or until is None:
             return super().run(until)
         until = float(until)
-        if self.now + (until - self.now) != until:
-            super().run(_stepping_stone(until))
+        while self.now + (until - self.now) != until:
+            super().run(_stepping_stone(self.now, until))
         return super().run(until)
 
     def at(self, time: float, value: Any = None) -> Event:
@@ -90,8 +90,8 @@ class SharedClock(simpy.Environment):
             ValueError: `time` is in the past.
 
         A SimPy delay is added to `now`, which may round past `time`; neighbouring delays mostly repair that, and where
-        none does (`now` lies halfway between two floats of the size of `time`) the way goes over a stepping stone from
-        which the difference is exact (Sterbenz's lemma).
+        none does (`now` lies halfway between two floats of the size of `time`, or is far below zero) the way goes over
+        stepping stones.
         """
         now = self.now
         if time < now:
@@ -106,9 +106,9 @@ class SharedClock(simpy.Environment):
             arrived.succeed(value)
 
         def go_on(_: Event) -> None:
-            _add_callback(self.timeout(time - self.now), arrive)
+            _add_callback(self.at(time), arrive)
 
-        _add_callback(self.timeout(_stepping_stone(time) - now), go_on)
+        _add_callback(self.timeout(_stepping_stone(now, time) - now), go_on)
         return arrived
 
     def call_at(self, time: float, callback: Callable[[], None]) -> None:
@@ -166,9 +166,15 @@ class SharedClock(simpy.Environment):
                 listener(signal)
 
 
-def _stepping_stone(time: float) -> float:
-    """A time on the way to `time` > 0 from which the rest is exact: within [time/2, time]."""
-    return 0.75 * time
+def _stepping_stone(now: float, time: float) -> float:
+    """A time on the way from `now` to `time` from which the rest is exact, or nearer to be so.
+
+    Differences of floats of one sign within a factor of two are exact (Sterbenz's lemma): above zero any time in
+    [time/2, time] will do, below zero halving `now` is exact each time, and zero is reached exactly from anywhere.
+    """
+    if now >= 0.0:
+        return 0.75 * time
+    return 0.0 if time > 0.0 else 0.5 * now
 
 
 def _add_callback(event: Event, callback: Callable[[Event], None]) -> None:

@@ -65,7 +65,8 @@ class TokenBucket:
         return True
 
     def _refill(self, now: float) -> None:
-        self.tokens = min(self.tokens + (now - self._filled_s) * self.limits.qps, float(self.limits.burst))
+        if self._filled_s is not None:
+            self.tokens = min(self.tokens + (now - self._filled_s) * self.limits.qps, float(self.limits.burst))
         self._filled_s = now
 
 

@@ -117,19 +117,23 @@ def test_the_past_is_refused() -> None:
         clock.at(1.0)
 
 
-@given(
-    now=st.floats(0.0, 1e9, allow_subnormal=False),
-    ahead=st.floats(0.0, 1e9, allow_subnormal=False),
-)
-def test_at_is_exact(now: float, ahead: float) -> None:
-    """The event happens at this very float, whatever the size of the step."""
+@given(times=st.tuples(st.floats(-1e9, 1e9, allow_subnormal=False), st.floats(-1e9, 1e9, allow_subnormal=False)))
+def test_at_is_exact(times: tuple[float, float]) -> None:
+    """The event happens at this very float, whatever the size of the step; a world may begin below zero."""
+    now, time = sorted(times)
     clock = SharedClock(initial_time=now)
-    time = now + ahead
     seen: list[float] = []
     clock.call_at(time, lambda: seen.append(clock.now))
     clock.call_at(math.nextafter(time, math.inf), lambda: seen.append(clock.now))
     clock.run()
     assert seen == [time, math.nextafter(time, math.inf)]
+
+
+@given(now=st.floats(-100.0, -1.0), time=st.floats(-0.5, 0.5, allow_subnormal=False))
+def test_a_run_is_exact(now: float, time: float) -> None:
+    clock = SharedClock(initial_time=now)
+    clock.run(until=time)
+    assert clock.now == time
 
 
 def test_at_is_exact_where_no_delay_is() -> None:

@@ -20,6 +20,11 @@ def test_the_bucket_gives_its_burst_at_once_and_then_one_per_period() -> None:
     assert bucket.reserve(60.0) == 0.0
 
 
+def test_a_bucket_is_full_whenever_the_world_begins() -> None:
+    bucket = TokenBucket(ClientLimits(qps=20.0, burst=30))
+    assert [bucket.reserve(-60.0) for _ in range(30)] == [0.0] * 30
+
+
 def test_a_client_waits_for_its_token_and_the_call() -> None:
     clock = SharedClock()
     client = Client(clock, "me", write_delay=constant(0.25), limits=ClientLimits(qps=1.0, burst=1))
