@@ -170,7 +170,7 @@ class EndpointController:
         self._selected: dict[str, Endpoint] = {}  # those of them that the service selects
         self._changed: dict[str, None] = {}  # names whose entry is not written yet, in order
         self._writes = self._failures = self._tries = 0
-        self._writing = self._again = False
+        self._writing = False
         api.watch_pods(self._heard, who=f"endpoints/{name}")
 
     def select(self, selects: Callable[[Pod], bool]) -> None:
@@ -200,8 +200,7 @@ class EndpointController:
 
     def _sync(self) -> None:
         if self._writing:
-            self._again = True
-            return
+            return  # what has changed since takes another write
         self._tries += 1
         if self._laws.uniform(f"stale/{self._name}", self._tries) < self._stale_chance:
             self._failures += 1
@@ -209,24 +208,24 @@ class EndpointController:
             self._clock.call_in(retry_after_s(self._failures), lambda: self._retry(tries))
             return
         self._failures, self._writing = 0, True
-        self._clock.call_in(self._laws.write(f"slice_write/{self._name}", self._tries), self._write)
+        slice_, changed = Slice(tuple(self._selected.values())), self._changed
+        self._changed = {}
+        letters = {name: self._selected[name].letters if name in self._selected else "gone" for name in changed}
+        write_s = self._laws.write(f"slice_write/{self._name}", self._tries)
+        self._clock.call_in(write_s, lambda: self._written(slice_, letters))
 
     def _retry(self, tries: int) -> None:
         if tries == self._tries:  # nothing was tried since
             self._sync()
 
-    def _write(self) -> None:
-        now, changed = self._clock.now, self._changed
-        self._writing, self._changed = False, {}
+    def _written(self, slice_: Slice, letters: dict[str, str]) -> None:
+        self.slice, self._writing = slice_, False
         self._writes += 1
-        self.slice = Slice(tuple(self._selected.values()))
-        for name in changed:
-            letters = self._selected[name].letters if name in self._selected else "gone"
-            self._journal.write(now, EntryKind.ENDPOINTS, name, letters, service=self._name)
+        for name, new in letters.items():
+            self._journal.write(self._clock.now, EntryKind.ENDPOINTS, name, new, service=self._name)
         for proxy in self._proxies:
-            proxy.tell(self.slice, self._writes)
-        if self._again:
-            self._again = False
+            proxy.tell(slice_, self._writes)
+        if self._changed:
             self._sync()
 
     def _endpoint(self, pod: Pod, state: PodState) -> Endpoint | None:

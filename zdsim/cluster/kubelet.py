@@ -115,7 +115,10 @@ class PodWorker:
         self._row = NO_ROW
         self._exits: list[tuple[float, Ended]] = []  # of the last two instances
         self._sidecars_ready = 0
-        self._container_ready = False
+        self._container_ready = self._reported = self._over = False
+        self._ready = False  # as last decided
+        self._unwritten: dict[str, Any] = {}  # of the status
+        self._writing, self._writes = False, 0
         self._sync_wanted = self._syncing = False
         self._bell = kubelet.clock.event()
         self._last_sync = -inf
@@ -268,8 +271,10 @@ class PodWorker:
         for prober in self.probers.values():
             prober.stop()
         yield self._clock.timeout(self._draw(self._laws.final_status, "final_status"))
+        yield self._clock.timeout(self._draw(self._laws.status_write, "final_status_write"))
         succeeded = last is not None and last.exit_code == EXIT_OK
-        self._write(phase=PodPhase.SUCCEEDED if succeeded else PodPhase.FAILED, ready=False)
+        self._over = True
+        self._store({"phase": PodPhase.SUCCEEDED if succeeded else PodPhase.FAILED, "ready": False})
         yield self._clock.at(self._node.relist.after(self._clock.now))
         yield self._clock.timeout(self._draw(self._laws.removal, "removal"))
         self._kubelet.api.remove_pod(self.pod)
@@ -401,14 +406,9 @@ class PodWorker:
         readiness = self.probers.get(ProbeKind.READINESS)
         ready = readiness is None or readiness.result_for(container) is Result.SUCCESS
         self._container_ready = running and started and ready
-        state = self.pod.state
-        self._write(
-            phase=PodPhase.RUNNING,
-            has_ip=True,
-            running_s=self._clock.now if state.running_s is None else state.running_s,
-            restarts=container,
-            ready=self._is_ready(),
-        )
+        self._reported = True
+        self._write(phase=PodPhase.RUNNING, has_ip=True, restarts=container)
+        self._write_ready()
         self._wake_probers()
         if started and not ready and readiness is not None:
             readiness.poke()
@@ -417,20 +417,22 @@ class PodWorker:
         """A cached result changed: act at once. `counted`: by calls, not because the container is new or has ended."""
         if counted:
             self._kubelet.journal.write(self._clock.now, EntryKind.PROBE, self.pod.name, result.value, probe=kind.value)
-        if kind is ProbeKind.LIVENESS:
-            if result is Result.FAILURE:
-                self._clock.call_in(UPDATE_S, self.request_sync)
+            self._clock.call_in(UPDATE_S, lambda: self._act_on(kind, result))
+        else:
+            self._act_on(kind, result)
+
+    def _act_on(self, kind: ProbeKind, result: Result) -> None:
+        """The verdict has reached the kubelet's main loop."""
+        current = self.probers[kind].result_for(self.seen.container) is result
+        if kind is ProbeKind.LIVENESS and result is not Result.FAILURE:
             return
-        if kind is ProbeKind.STARTUP:
+        if kind is ProbeKind.STARTUP and current:
             self.seen = replace(self.seen, started=self.seen.running and result is Result.SUCCESS)
             self._wake_probers()
-        else:
+        elif kind is ProbeKind.READINESS and current:
             self._container_ready = self.seen.running and self.seen.started and result is Result.SUCCESS
             self._write_ready()
-        if counted:
-            self._clock.call_in(UPDATE_S, self.request_sync)
-        else:
-            self.request_sync()
+        self.request_sync()
 
     def _sidecar_is_ready(self) -> None:
         self._sidecars_ready += 1
@@ -440,11 +442,39 @@ class PodWorker:
         return self._container_ready and self._sidecars_ready == len(self.spec.sidecars) and all(self.gates)
 
     def _write_ready(self) -> None:
-        if self.pod.state.running_s is not None and not self.pod.state.phase.terminal:
-            self._write(ready=self._is_ready())
+        ready = self._is_ready()
+        if self._reported and ready != self._ready:
+            self._ready = ready
+            self._write(ready=ready, ready_transition_s=self._clock.now)
 
     def _write(self, **changes: Any) -> None:
+        """The status manager: one write at a time, each with all that is new when it begins."""
+        self._unwritten |= changes
+        if not self._writing:
+            self._begin_write()
+
+    def _begin_write(self) -> None:
+        self._writing = True
+        self._writes += 1
+        number = self._writes
+
+        def begin() -> None:
+            changes, self._unwritten = self._unwritten, {}
+            self._clock.call_in(self._draw(self._laws.status_write, "status_write", number), lambda: end(changes))
+
+        def end(changes: dict[str, Any]) -> None:
+            if not self._over:
+                self._store(changes)
+            self._writing = False
+            if self._unwritten:
+                self._begin_write()
+
+        self._clock.call_in(self._draw(self._laws.status_begin, "status_begin", number), begin)
+
+    def _store(self, changes: dict[str, Any]) -> None:
         if self.pod.state.gone_s is None:  # a pod removed by force is still being ended here
+            if self.pod.state.running_s is None and changes.get("phase") is PodPhase.RUNNING:
+                changes["running_s"] = self._clock.now
             self._kubelet.api.set_pod(self.pod, **changes)
 
     def _wake_probers(self) -> None:

@@ -27,8 +27,12 @@ SIGNAL: Final = ((0.0, 0.002), (0.5, 0.006), (0.9, 0.020), (1.0, 0.08))
 #: Last container ended -> the pod's address answers no more: refused until then, silence after it. Recorded with one
 #: pod on the move: 0.07 to 0.10 s; with four: 0.09 to 0.25 s.
 NETWORK_TEARDOWN: Final = ((0.0, 0.06), (0.5, 0.11), (0.9, 0.20), (1.0, 0.30))
-#: Network gone -> the pod's final phase is written (its endpoint leaves the slice).
-FINAL_STATUS: Final = ((0.0, 0.03), (0.5, 0.045), (1.0, 0.08))
+#: A status changed -> the kubelet begins to write it; what changes until then rides along.
+STATUS_BEGIN: Final = ((0.0, 0.0003), (0.5, 0.001), (0.9, 0.004), (1.0, 0.02))
+#: ... -> it is stored. Recorded for a first readiness: verdict to Ready seen 0.005, 0.027, 0.31 s in all.
+STATUS_WRITE: Final = ((0.0, 0.003), (0.5, 0.013), (0.9, 0.036), (1.0, 0.15))
+#: Network gone -> the pod's final status is known.
+FINAL_STATUS: Final = ((0.0, 0.010), (0.5, 0.015), (1.0, 0.03))
 #: First relist after the final phase -> the pod object is deleted.
 REMOVAL: Final = ((0.0, 0.005), (0.5, 0.015), (0.9, 0.04), (1.0, 0.06))
 
@@ -51,6 +55,8 @@ class NodeLaws:
     sandbox: Law
     container: Law
     signal: Law
+    status_begin: Law
+    status_write: Law
     network_teardown: Law
     final_status: Law
     removal: Law
@@ -64,6 +70,8 @@ class NodeLaws:
             sandbox=Quantiles(SANDBOX, seed),
             container=Quantiles(CONTAINER, seed),
             signal=Quantiles(SIGNAL, seed),
+            status_begin=Quantiles(STATUS_BEGIN, seed),
+            status_write=Quantiles(STATUS_WRITE, seed),
             network_teardown=Quantiles(NETWORK_TEARDOWN, seed),
             final_status=Quantiles(FINAL_STATUS, seed),
             removal=Quantiles(REMOVAL, seed),
