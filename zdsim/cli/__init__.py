@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -75,6 +73,9 @@ def _labelled(error: ZdsimError) -> str:
 
 def _crash(error: Exception, arguments: Sequence[str]) -> int:
     """A bug of zdsim: a short message and a file that tells the rest."""
+    import tempfile
+    import traceback
+
     from zdsim import __version__
 
     story = "".join(traceback.format_exception(error))
