@@ -282,8 +282,8 @@ def cleanup_unhealthy_replicas(old: Iterable[ReplicaSetView], room: int) -> tupl
 def scale_down_old_replica_sets(old: Iterable[tuple[ReplicaSetView, int]], budget: int) -> list[Resize]:
     """Take `budget` pods from old sets of the sizes given, oldest first (`scaleDownOldReplicaSetsForRollingUpdate`).
 
-    `budget` is the available pods, as last heard, of the new set and those old ones that had a size when the sync began,
-    minus those that must stay. It is not limited by the room that `cleanup_unhealthy_replicas` had.
+    `budget` is the available pods, as last heard, of the new set and of those old ones that had a size when the sync
+    began, minus those that must stay. It is not limited by the room that `cleanup_unhealthy_replicas` had.
     """
     resizes: list[Resize] = []
     for view, size in sorted(old, key=lambda pair: _by_age(pair[0])):
