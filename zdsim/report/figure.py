@@ -112,13 +112,19 @@ def image(figure: Figure, kind: str) -> bytes:
 
 
 def marks(record: RunRecord) -> list[Mark]:
-    """What is named in the strip: releases, faults, alerts, the stages of a rollback, the rollout's end."""
+    """What is named in the strip: releases, faults, alerts, the stages of a rollback, the rollout's end.
+
+    What repeats itself (an alert that goes on firing) is named once.
+    """
     found: dict[tuple[float, str], Mark] = {}
+    last: dict[tuple[EventKind, str], str] = {}  # by kind and subject
     for event in record.events:
         if event.kind in NAMED:
             text = _name(event.kind, event.subject, event.reason)
-            urgent = event.kind is not EventKind.RELEASE
-            found.setdefault((event.time_s, text), Mark(event.time_s, text, urgent))
+            if last.get((event.kind, event.subject)) != text or event.kind is EventKind.RELEASE:
+                urgent = event.kind is not EventKind.RELEASE
+                found.setdefault((event.time_s, text), Mark(event.time_s, text, urgent))
+            last[event.kind, event.subject] = text
     end = record.rollout.end_s
     if end is not None:
         text = f"rollout {record.rollout.outcome}"

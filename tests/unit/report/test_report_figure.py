@@ -77,7 +77,10 @@ def test_the_readers_matplotlib_settings_neither_matter_nor_change() -> None:
 
 
 def test_names_of_events_do_not_cover_each_other() -> None:
-    crowd = tuple(Event(100.0 + 23.0 * i, EventKind.FAULT, "fault/database_down", "Began", "") for i in range(22))
+    crowd = tuple(
+        Event(100.0 + 23.0 * i, EventKind.FAULT, "fault/database_down", "Began" if i % 2 else "Ended", "")
+        for i in range(22)
+    )
     figure = timeline(replace(RECORD, events=(*RECORD.events, *crowd)))
     renderer = FigureCanvasAgg(figure).get_renderer()
     strip = figure.axes[0]
@@ -96,6 +99,11 @@ def test_names_of_events_do_not_cover_each_other() -> None:
 def test_marks_tell_the_story_in_order() -> None:
     found = [mark.text for mark in marks(RECORD)]
     assert found == ["template changed", "onset", "detected", "decided", "diverted", "restored", "rollout rolled back"]
+
+
+def test_an_alert_that_goes_on_firing_is_named_once() -> None:
+    firing = tuple(Event(130.0 + 15.0 * i, EventKind.ALERT, "alert/errors", "Firing", "") for i in range(9))
+    assert [mark.text for mark in marks(replace(RECORD, events=firing))] == ["errors: firing", "rollout rolled back"]
 
 
 def test_names_are_shown_as_they_are() -> None:
