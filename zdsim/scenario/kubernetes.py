@@ -14,7 +14,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 from zdsim.errors import Problem, Severity
-from zdsim.scenario.fields import closest, did_you_mean
+from zdsim.scenario.fields import closest, did_you_mean, one_of
 from zdsim.scenario.kubernetes_fields import (
     CONTAINER_QUIET,
     CONTAINER_USED,
@@ -22,9 +22,11 @@ from zdsim.scenario.kubernetes_fields import (
     ELSEWHERE,
     EXPECTED,
     HANDLERS,
+    HOMES,
     HTTP_QUIET,
     HTTP_USED,
     LISTS,
+    OBJECT_USED,
     POD_LOUD,
     POD_QUIET,
     POD_USED,
@@ -34,6 +36,8 @@ from zdsim.scenario.kubernetes_fields import (
 from zdsim.scenario.quantities import is_template, show
 from zdsim.scenario.source import Entry, Node, Source, mapping, sequence
 from zdsim.scenario.yaml_nodes import parse_documents
+
+_MAX_UNKNOWN = 100  # unknown fields that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class _Import:
     notices: list[Problem] = field(default_factory=list)
     quiet: dict[str, Node] = field(default_factory=dict)
     loud: dict[str, Node] = field(default_factory=dict)
+    unknown: int = 0
 
     def take(
         self, node: Node, path: str, *, used: Set[str], quiet: Set[str] = frozenset(), loud: Set[str] = frozenset()
@@ -85,16 +90,23 @@ class _Import:
             elif key in quiet:
                 self.quiet.setdefault(key, entry.node)
             elif key in loud:
-                self.loud.setdefault(key, entry.node)
+                if entry.node.value not in ({}, [], False):
+                    self.loud.setdefault(key, entry.node)
             else:
                 self._unknown(key, entry, path, sorted(used | quiet | loud))
 
     def _unknown(self, key: str, entry: Entry, path: str, known: list[str]) -> None:
+        self.unknown += 1
+        if self.unknown > _MAX_UNKNOWN:
+            return
         if is_template(key):
             message, hint = f"the placeholder {show(key)} was not filled in: left out", "render the template first"
         else:
             message = f"unknown field {show(key)}{did_you_mean(key, known)}: left out"
-            hint = "misspelled, the API server would drop or refuse it" if closest(key, known) else ""
+            homes = [home for home, fields in HOMES.items() if key in fields and home != path]
+            hint = f"it belongs into {one_of(homes)}" if homes else ""
+            if closest(key, known):
+                hint = "misspelled, the API server would drop or refuse it"
         self.notices.append(entry.key.problem("ZD2002", message, path=path, hint=hint, severity=Severity.WARNING))
 
     def notice(self, node: Node, code: str, message: str, hint: str = "", severity: Severity = Severity.NOTICE) -> None:
@@ -119,7 +131,7 @@ def import_manifest(source: Source, *, workload: str | None = None) -> Imported:
             why = ELSEWHERE.get(other.kind, "zdsim does not simulate this kind")
             if other.kind == "Deployment":
                 why = f"{chosen} was chosen"
-            work.notice(other.node, "ZD2001", f"{other} is left out: {why}")
+            work.notice(other.node.get("kind") or other.node, "ZD2001", f"{other} is left out: {why}")
     deployment = _deployment(chosen, [one for one in objects if one.kind == "Service"], work)
     _say_left_out(source, work)
     return Imported(deployment, tuple(work.problems), tuple(work.notices))
@@ -179,6 +191,12 @@ def _choose(source: Source, objects: list[_Object], workload: str | None, work: 
 
 def _deployment(chosen: _Object, services: list[_Object], work: _Import) -> Node | None:
     """The node for `service.deployment`."""
+    list(work.take(chosen.node, "", used=OBJECT_USED))
+    version = chosen.node.get("apiVersion")
+    if version is not None and version.value != "apps/v1":
+        message = f"apiVersion {show(version.plain())} is read as apps/v1"
+        hint = "Kubernetes serves Deployments as apps/v1 only (since 1.16)"
+        work.notice(version, "ZD2009", message, hint, Severity.WARNING)
     spec = chosen.node.get("spec")
     pod = chosen.node.find("spec", "template", "spec")
     if spec is None or pod is None:
@@ -421,6 +439,9 @@ def _say_left_out(source: Source, work: _Import) -> None:
         first = next(iter(work.loud.values()))
         message = f"not simulated, though it can change a rollout: {', '.join(work.loud)}"
         work.notice(first, "ZD2003", message, severity=Severity.WARNING)
+    if work.unknown > _MAX_UNKNOWN:
+        message = f"{work.unknown - _MAX_UNKNOWN} more unknown fields: left out"
+        work.notices.append(source.problem("ZD2002", message, severity=Severity.WARNING))
     if work.quiet:
         message = f"left out, since it changes nothing in a simulation: {', '.join(work.quiet)}"
         work.notices.append(source.problem("ZD2003", message, severity=Severity.NOTICE))

@@ -22,6 +22,7 @@ DEPLOYMENT_USED = {
     "revisionHistoryLimit",
     "template",
 }
+OBJECT_USED = {"apiVersion", "kind", "metadata", "spec", "status"}
 EXPECTED = {"image", "selector"}  # every Deployment has them: not worth a word
 POD_USED = {"containers", "initContainers", "terminationGracePeriodSeconds", "restartPolicy"}
 POD_LOUD = {
@@ -106,3 +107,12 @@ HANDLERS = {"httpGet", "tcpSocket", "exec", "grpc"}
 HTTP_USED = {"path", "port"}
 HTTP_QUIET = {"host", "scheme", "httpHeaders"}
 SERVICE_LOUD = {"publishNotReadyAddresses", "sessionAffinity"}
+
+HOMES = {
+    "spec": DEPLOYMENT_USED,
+    "spec.template.spec": POD_USED | POD_LOUD | POD_QUIET - {"securityContext"},
+    "a container": CONTAINER_USED | CONTAINER_QUIET - {"name", "restartPolicy", "resources", "securityContext"},
+    "its lifecycle": {"preStop", "postStart"},
+    "a probe": PROBE_USED - {"terminationGracePeriodSeconds"} | HANDLERS,
+}
+"""Where a field belongs that stands in the wrong place: the usual slip is one level of indentation."""

@@ -24,6 +24,7 @@ from zdsim.scenario.source import Mark, Node
 from zdsim.scenario.spec import Finding, Spec
 
 Loc = tuple[str | int, ...]
+_MAX_WORDED = 200  # problems told with suggestions; ten times what is printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,12 @@ class _Place:
 
 def problems_of(error: ValidationError, tree: Node) -> list[Problem]:
     """Every error of a validation as a problem at its place."""
-    return [problem for one in error.errors(include_url=False) for problem in _problems(one, tree)]
+    errors = error.errors(include_url=False)
+    told = [problem for one in errors[:_MAX_WORDED] for problem in _problems(one, tree)]
+    for one in errors[_MAX_WORDED:]:  # they will be counted, not read: no guesses at what was meant
+        place = locate(tree, tuple(one["loc"]))
+        told.append((place.key or place.mark).problem("ZD1003", one["msg"], path=place.path))
+    return told
 
 
 def caution_problems(scenario: Scenario, tree: Node) -> list[Problem]:

@@ -86,7 +86,7 @@ def test_a_rendered_chart_names_what_it_leaves_out() -> None:
     assert all(kind in left_out for kind in ("ServiceAccount/rel-payments", "ConfigMap/", "HorizontalPodAutoscaler/"))
     assert "replicas stay as the Deployment says" in left_out
     matters = next(one for one in loaded.notices if one.code == "ZD2003" and one.severity is Severity.WARNING)
-    assert {"priorityClassName", "topologySpreadConstraints", "postStart"} <= set(
+    assert {"priorityClassName", "topologySpreadConstraints", "postStart"} == set(
         matters.message.split(": ")[1].split(", ")
     )
     assert "sessionAffinity" not in matters.message, "None is no affinity"
@@ -251,6 +251,19 @@ def test_several_containers_without_a_service_are_a_guess_that_is_told() -> None
     loaded = from_text(text)
     assert "'side' is taken as the one that serves" in said(loaded, "ZD2008")
     assert [one.name for one in loaded.scenario.deployment.containers] == ["web"]
+
+
+def test_a_field_in_the_wrong_place_is_told_its_own() -> None:
+    text = deployment(pod="minReadySeconds: 5", container="terminationGracePeriodSeconds: 60\n          preStop: {}")
+    text = text.replace("spec:\n  replicas: 3", "replicas: 3\nspec:", 1).replace("apps/v1", "extensions/v1beta1")
+    warnings = {one.message: one.hint for one in from_text(text).notices if one.code == "ZD2002"}
+    assert warnings == {
+        'unknown field "replicas": left out': "it belongs into spec",
+        'unknown field "minReadySeconds": left out': "it belongs into spec",
+        'unknown field "terminationGracePeriodSeconds": left out': "it belongs into spec.template.spec",
+        'unknown field "preStop": left out': "it belongs into its lifecycle",
+    }
+    assert "read as apps/v1" in said(from_text(text), "ZD2009")
 
 
 def test_a_service_for_others_is_left_out_and_a_dangling_port_warned_of() -> None:
