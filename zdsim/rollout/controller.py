@@ -74,7 +74,8 @@ class _Seen:
     obj: Deployment
     state: DeploymentState
     sets: dict[str, tuple[ReplicaSet, ReplicaSetState]] = field(default_factory=dict)
-    pods: dict[str, str] = field(default_factory=dict)  # Recreate only: pod that is not terminal -> its set
+    pods: dict[str, str] = field(default_factory=dict)  # Recreate only: pod -> its set
+    ended: set[str] = field(default_factory=set)  # those of them in a terminal phase
     last_reason: Reason | None = None  # of the last decision, to note changes only
 
 
@@ -170,11 +171,14 @@ class DeploymentController:
         seen = self._seen.get(pod.deployment)
         if seen is None:
             return
-        if change.kind is ChangeKind.DELETED or change.state.phase.terminal:
-            seen.pods.pop(pod.name, None)
-        else:
+        if change.kind is not ChangeKind.DELETED:
             seen.pods[pod.name] = pod.replicaset
-        if change.kind is ChangeKind.DELETED and not seen.pods:
+            if change.state.phase.terminal:
+                seen.ended.add(pod.name)
+            return
+        seen.pods.pop(pod.name, None)
+        seen.ended.discard(pod.name)
+        if not seen.pods:  # terminal ones count too (`deletePod`), though they would not hold up a sync
             self._queue.add(pod.deployment)
 
     # -- sync
@@ -239,7 +243,7 @@ class DeploymentController:
             run.new,
             run.old,
             replicas=spec.replicas,
-            old_pods_running=any(owner != new_name for owner in seen.pods.values()),
+            old_pods_running=any(owner != new_name and pod not in seen.ended for pod, owner in seen.pods.items()),
         )
         self._note_decision(run, seen, decision)
         if decision.create is not None:
