@@ -47,8 +47,10 @@ def run(arguments: Sequence[str]) -> int:
         _say(_labelled(error))
         return error.exit_code
     except (ReaderLeft, BrokenPipeError):
-        # Whoever read our output had enough (`zdsim run --json | head`): no fault of the run.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Whoever read our output had enough (`zdsim run --json | head`): no fault of the run. What is still in the
+        # buffer goes nowhere, or Python would complain about it when it exits.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else ExitCode.USAGE
