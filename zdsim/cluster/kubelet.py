@@ -30,11 +30,11 @@ from zdsim.cluster.clock import SharedClock
 from zdsim.cluster.journal import EntryKind, Journal
 from zdsim.cluster.latency import Law
 from zdsim.cluster.node import Node, NodeLaws, NodeSettings
-from zdsim.cluster.pod import PodSpec
+from zdsim.cluster.pod import ContainerState, ContainerStatus, PodSpec, get_phase
 from zdsim.cluster.prober import Prober
 from zdsim.cluster.probes import ProbeKind, Result, Seen
 from zdsim.cluster.process import AppProcess, Ended
-from zdsim.cluster.termination import EXIT_OK, KillPlan, kill_plan, node_grace_s, shortened_plan
+from zdsim.cluster.termination import EXIT_SIGKILL, KillPlan, kill_plan, node_grace_s, shortened_plan
 from zdsim.plane.protocol import DataPlane
 from zdsim.plane.vocabulary import Cause
 
@@ -263,7 +263,6 @@ class PodWorker:
         began = self._clock.now
         yield from self._carry_out(None)
         yield from self._end_sidecars(began)
-        last = self._exits[-1][1] if self._exits else None
         if self._row != NO_ROW or self.process is not None:
             yield self._clock.timeout(self._draw(self._laws.network_teardown, "network_teardown"))
         if self._kubelet.plane is not None and self._row != NO_ROW:
@@ -272,9 +271,10 @@ class PodWorker:
             prober.stop()
         yield self._clock.timeout(self._draw(self._laws.final_status, "final_status"))
         yield self._clock.timeout(self._draw(self._laws.status_write, "final_status_write"))
-        succeeded = last is not None and last.exit_code == EXIT_OK
+        exit_code = self._exits[-1][1].exit_code if self._exits else EXIT_SIGKILL  # never started: as if killed
         self._over = True
-        self._store({"phase": PodPhase.SUCCEEDED if succeeded else PodPhase.FAILED, "ready": False})
+        phase = get_phase([ContainerStatus(ContainerState.TERMINATED, exit_code)], terminal=True)
+        self._store({"phase": phase, "ready": False})
         yield self._clock.at(self._node.relist.after(self._clock.now))
         yield self._clock.timeout(self._draw(self._laws.removal, "removal"))
         self._kubelet.api.remove_pod(self.pod)
