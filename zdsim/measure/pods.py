@@ -40,15 +40,19 @@ def union(spans: Iterable[Span]) -> list[Span]:
     return out
 
 
-def mixed_version_s(pods: Sequence[PodLife]) -> float:
+def mixed_version_s(pods: Sequence[PodLife], duration_s: float) -> float:
     """Time during which pods of at least two revisions were ready.
+
+    Args:
+        duration_s: of the run, seconds.
 
     Returns:
         Seconds.
     """
     edges: list[tuple[float, int]] = []
     for revision in {pod.revision for pod in pods}:
-        for begin, end in union(span for pod in pods if pod.revision == revision for span in pod.ready):
+        spans = (within(span, duration_s) for pod in pods if pod.revision == revision for span in pod.ready)
+        for begin, end in union(spans):
             edges += [(begin, 1), (end, -1)]
     total, serving, last = 0.0, 0, 0.0
     for t, step in sorted(edges):
@@ -59,17 +63,23 @@ def mixed_version_s(pods: Sequence[PodLife]) -> float:
 
 
 def pod_seconds(pods: Sequence[PodLife], duration_s: float) -> float:
-    """Time that pods existed, summed: from creation until the object was gone or the run ended.
+    """Time that pods existed, summed: from creation until the object was gone, within the run.
 
     Args:
-        duration_s: of the run, seconds.
+        duration_s: of the run, seconds. A service may have been started before the run began (at negative times).
 
     Returns:
         Pod-seconds: what a bill by the second would count.
     """
-    return sum(max(0.0, existence(pod, duration_s)[1] - existence(pod, duration_s)[0]) for pod in pods)
+    return sum(end - begin for begin, end in (existence(pod, duration_s) for pod in pods))
 
 
 def existence(pod: PodLife, duration_s: float) -> Span:
-    """From a pod's creation until it was gone or the run ended, seconds."""
-    return pod.created_s, min(duration_s if pod.gone_s is None else pod.gone_s, duration_s)
+    """From a pod's creation until it was gone, seconds, as far as it lies within the run."""
+    return within((pod.created_s, duration_s if pod.gone_s is None else pod.gone_s), duration_s)
+
+
+def within(span: Span, duration_s: float) -> Span:
+    """The part of a span that lies within the run; empty (both ends equal) where none does."""
+    begin = min(max(span[0], 0.0), duration_s)
+    return begin, max(begin, min(span[1], duration_s))

@@ -70,9 +70,9 @@ def pod_levels(lives: Sequence[PodLife], n_revisions: int, duration_s: float) ->
     for pod in lives:
         _add(here[pod.revision], pods.existence(pod, duration_s))
         for span in pod.ready:
-            _add(ready[pod.revision], (span[0], min(span[1], duration_s)))
+            _add(ready[pod.revision], pods.within(span, duration_s))
         if pod.deleted_s is not None:
-            _add(ending[pod.revision], (pod.deleted_s, pods.existence(pod, duration_s)[1]))
+            _add(ending[pod.revision], pods.within((pod.deleted_s, pods.existence(pod, duration_s)[1]), duration_s))
     edges = {t for group in (*here, *ready, *ending) for span in group for t in span}
     times: FloatArray = np.array(sorted(edges | {0.0, duration_s}), dtype=np.float64)
     # The level at the very end is the one just before it: spans cut at the run's end still count.

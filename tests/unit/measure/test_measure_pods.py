@@ -44,9 +44,15 @@ def test_levels_count_half_open_spans() -> None:
     ],
 )
 def test_time_with_two_versions_ready(lives: list[PodLife], expected: float) -> None:
-    assert mixed_version_s(lives) == expected
+    assert mixed_version_s(lives, 100.0) == expected
 
 
-def test_pod_seconds_end_with_the_run() -> None:
-    lives = [pod(gone_s=4.0), pod(created_s=6.0), pod(created_s=3.0, gone_s=99.0)]
-    assert pod_seconds(lives, 10.0) == 4.0 + 4.0 + 7.0
+def test_pod_seconds_begin_and_end_with_the_run() -> None:
+    """A service that was started before the run began (at a negative time) costs nothing before it."""
+    lives = [pod(gone_s=4.0), pod(created_s=6.0), pod(created_s=3.0, gone_s=99.0), pod(created_s=-50.0, gone_s=1.0)]
+    assert pod_seconds(lives, 10.0) == 4.0 + 4.0 + 7.0 + 1.0
+    assert pod_seconds([pod(created_s=-50.0, gone_s=-1.0), pod(created_s=11.0)], 10.0) == 0.0
+
+
+def test_only_time_within_the_run_counts_as_mixed() -> None:
+    assert mixed_version_s([pod(0, ((-5.0, 20.0),)), pod(1, ((-3.0, 30.0),))], 10.0) == 10.0
