@@ -5,11 +5,14 @@ instant and the order of MODEL.md 2 decides; the other half is continuous. Short
 waiting rooms are common on purpose: whatever can be exhausted should be.
 """
 
-from typing import Any
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from numpy.typing import NDArray
 from planekit import Call, Script, config, exponential, lognormal
 
 from zdsim.plane.config import NEVER, PlaneConfig
@@ -20,197 +23,207 @@ from zdsim.plane.vocabulary import N_OUTCOMES, Algorithm, Cause, Jitter, Outcome
 GRID = 1.0 / 16.0
 DURATION_S = 3.0
 
+T = TypeVar("T")
+
 _EXP = {mean: exponential(mean) for mean in (0.02, 0.06, 0.15)}
 _LOG = lognormal(0.05, 1.2)
-_WORK = st.sampled_from([*_EXP.values(), _LOG, *(constant(k * GRID) for k in (0, 1, 2, 5)), constant(0.03)])
-_QUERY = st.sampled_from([_EXP[0.02], _EXP[0.06], *(constant(k * GRID) for k in (0, 1, 2))])
-_THINK = st.sampled_from([constant(GRID), constant(4 * GRID), _EXP[0.06], _EXP[0.15]])
+_WORK = [*_EXP.values(), _LOG, *(constant(k * GRID) for k in (0, 1, 2, 5)), constant(0.03)]
+_QUERY = [_EXP[0.02], _EXP[0.06], *(constant(k * GRID) for k in (0, 1, 2))]
+_THINK = [constant(GRID), constant(4 * GRID), _EXP[0.06], _EXP[0.15]]
 
 #: Causes that a control plane names when it ends a process.
-_ENDS = st.sampled_from([Cause.KILLED_AT_GRACE_END, Cause.CRASHED, Cause.LIVENESS_KILLED, Cause.POD_KILLED])
+_ENDS = [Cause.KILLED_AT_GRACE_END, Cause.CRASHED, Cause.LIVENESS_KILLED, Cause.POD_KILLED]
+
+_EVENTS = [
+    "drain",
+    "drain",
+    "kill",
+    "kill",
+    "restart",
+    "restart",
+    "hang",
+    "probe",
+    "probe",
+    "view",
+    "view",
+    "weights",
+    "slow",
+    "error",
+    "work",
+    "queries",
+    "closing",
+    "removed",
+    "memory",
+    "remove",
+]
+_DB_EVENTS = ["down", "down", "up", "db_factor", "db_max", "db_max"]
 
 
-def _flags(n: int) -> SearchStrategy[Any]:
-    return st.lists(st.booleans(), min_size=n, max_size=n).map(lambda it: np.array(it, dtype=np.bool_))
+class Dice:
+    """Draws one of some options. By Hypothesis: what fails is made simple; by a seed: every option is as likely."""
+
+    def __init__(self, below: Callable[[int], int]) -> None:
+        self._below = below
+
+    def one(self, options: Sequence[T]) -> T:
+        return options[self._below(len(options))]
+
+    def whole(self, low: int, high: int) -> int:
+        return low + self._below(high - low + 1)
+
+    def flag(self) -> bool:
+        return bool(self._below(2))
+
+    def flags(self, n: int) -> NDArray[np.bool_]:
+        return np.array([self.flag() for _ in range(n)], dtype=np.bool_)
+
+    def table(self, options: Sequence[Any], rows: int, columns: int, dtype: Any = np.float64) -> NDArray[Any]:
+        return np.array([[self.one(options) for _ in range(columns)] for _ in range(rows)], dtype=dtype)
+
+    def time(self, latest_s: float = DURATION_S + 1.0) -> float:
+        if self.flag():
+            return self.whole(0, int(latest_s / GRID)) * GRID
+        return self.whole(0, int(latest_s * 1e4)) / 1e4
 
 
-def _table(element: SearchStrategy[Any], rows: int, columns: int, dtype: Any = np.float64) -> SearchStrategy[Any]:
-    size = rows * columns
-    return st.lists(element, min_size=size, max_size=size).map(
-        lambda it: np.array(it, dtype=dtype).reshape(rows, columns)
-    )
-
-
-@st.composite
-def _traffic(draw: DrawFn) -> dict[str, Any]:
-    kind = draw(st.sampled_from(Arrivals))
+def _traffic(dice: Dice) -> dict[str, Any]:
+    kind = dice.one(list(Arrivals))
     if kind is Arrivals.EXPLICIT:
-        ticks = draw(st.lists(st.integers(0, int(DURATION_S / GRID) - 1), max_size=60))
+        ticks = [dice.whole(0, int(DURATION_S / GRID) - 1) for _ in range(dice.whole(0, 60))]
         return {"times_s": [tick * GRID for tick in sorted(ticks)]}
-    return {"arrivals": kind, "rate": draw(st.sampled_from([4.0, 16.0, 50.0])), "dispersion": 5.0}
+    return {"arrivals": kind, "rate": dice.one([4.0, 16.0, 50.0]), "dispersion": 5.0}
 
 
-@st.composite
-def _client(draw: DrawFn) -> dict[str, Any]:
+def _client(dice: Dice) -> dict[str, Any]:
+    patience = [2.0, 1.0, 0.7, NEVER, 8 * GRID, 4 * GRID, 2 * GRID, GRID, 0.1, 0.0]
     out: dict[str, Any] = {
-        "connect_timeout_s": draw(st.sampled_from([1.0, GRID, 4 * GRID, 0.0])),
-        "request_timeout_s": draw(
-            st.sampled_from([2.0, 1.0, 0.7, NEVER, 8 * GRID, 4 * GRID, 2 * GRID, GRID, 0.1, 0.0])
-        ),
+        "connect_timeout_s": dice.one([1.0, GRID, 4 * GRID, 0.0]),
+        "request_timeout_s": dice.one(patience),
     }
-    if draw(st.booleans()):
-        out["backoff_s"] = np.array(draw(st.lists(st.sampled_from([0.0, GRID, 0.1, 4 * GRID]), max_size=3)))
-        out["jitter"] = draw(st.sampled_from(Jitter))
-        flags = draw(st.one_of(st.just(np.ones(N_OUTCOMES, dtype=np.bool_)), _flags(N_OUTCOMES))).copy()
+    if dice.flag():
+        backoff = [dice.one([0.0, GRID, 0.1, 4 * GRID]) for _ in range(dice.whole(0, 3))]
+        flags = np.ones(N_OUTCOMES, dtype=np.bool_) if dice.flag() else dice.flags(N_OUTCOMES)
         flags[Outcome.OK] = False
-        out["retriable"] = flags
-        out["retry_budget"] = draw(st.sampled_from([NEVER, 0.0, 0.1, 0.5]))
-        out["retry_burst"] = draw(st.sampled_from([10.0, 0.0, 1.0, 2.5]))
-    if draw(st.booleans()):
-        out["pool"] = draw(st.integers(1, 4))
-        out["client_idle_s"] = draw(st.sampled_from([60.0, 4 * GRID, 0.3, 0.0]))
-        out["max_age_s"] = draw(st.sampled_from([NEVER, 8 * GRID, 0.4]))
-        out["server_idle_s"] = draw(st.sampled_from([75.0, 2 * GRID, 0.15]))
-        out["close_notice_s"] = draw(st.sampled_from([0.0005, 4 * GRID, 0.2, 0.0]))
-    if draw(st.booleans()):
-        out["n_closed"] = draw(st.integers(1, 4))
+        out |= {
+            "backoff_s": np.array(backoff),
+            "jitter": dice.one(list(Jitter)),
+            "retriable": flags,
+            "retry_budget": dice.one([NEVER, 0.0, 0.1, 0.5]),
+            "retry_burst": dice.one([10.0, 0.0, 1.0, 2.5]),
+        }
+    if dice.whole(0, 2):
+        out |= {
+            "pool": dice.whole(1, 4),
+            "client_idle_s": dice.one([60.0, 60.0, 4 * GRID, 0.3, 0.0]),
+            "max_age_s": dice.one([NEVER, NEVER, 8 * GRID, 0.4]),
+            "server_idle_s": dice.one([75.0, 4 * GRID, 2 * GRID, 0.15]),
+            "close_notice_s": dice.one([0.0005, 4 * GRID, GRID, 0.2, 0.0]),
+        }
+    if dice.flag():
+        out["n_closed"] = dice.whole(1, 4)
     return out
 
 
-@st.composite
-def _database(draw: DrawFn) -> dict[str, Any]:
-    if not draw(st.booleans()):
+def _database(dice: Dice) -> dict[str, Any]:
+    if not dice.flag():
         return {}
     patience = [NEVER, 1.0, 4 * GRID, GRID, 0.1, 0.0]
     return {
         "has_db": True,
-        "db_pool": draw(st.integers(1, 4)),
-        "db_eager": draw(st.booleans()),
-        "db_pool_timeout_s": draw(st.sampled_from(patience)),
-        "db_statement_timeout_s": draw(st.sampled_from(patience)),
-        "db_max_connections": draw(st.sampled_from([100, 1, 2, 5])),
-        "db_slots": draw(st.sampled_from([100, 1, 2])),
+        "db_pool": dice.whole(1, 4),
+        "db_eager": dice.flag(),
+        "db_pool_timeout_s": dice.one(patience),
+        "db_statement_timeout_s": dice.one(patience),
+        "db_max_connections": dice.one([100, 1, 2, 5]),
+        "db_slots": dice.one([100, 1, 2]),
     }
 
 
-@st.composite
-def configs(draw: DrawFn) -> PlaneConfig:
+def draw_config(dice: Dice) -> PlaneConfig:
     """A configuration with at most some 300 requests in `DURATION_S` seconds."""
-    n_classes, n_revisions = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    n_classes, n_revisions = dice.whole(1, 2), dice.whole(1, 2)
     return config(
-        seed=draw(st.integers(0, 1000)),
+        seed=dice.whole(0, 1000),
         duration_s=DURATION_S,
-        n_users=draw(st.sampled_from([1, 7, 50])),
+        n_users=dice.one([1, 7, 50]),
         shares=[1.0 / n_classes] * n_classes,
-        work=draw(st.lists(_WORK, min_size=n_classes, max_size=n_classes)),
-        query=draw(_QUERY),
-        think=draw(_THINK),
+        work=[dice.one(_WORK) for _ in range(n_classes)],
+        query=dice.one(_QUERY),
+        think=dice.one(_THINK),
         n_revisions=n_revisions,
-        n_proxies=draw(st.integers(1, 3)),
-        window_s=draw(st.sampled_from([1.0, 0.3, 100.0])),
-        n_windows=draw(st.sampled_from([30, 3, 1])),
-        service_factor=draw(_table(st.sampled_from([1.0, 2.0, 0.7]), 1, n_revisions))[0],
-        error_rate=draw(_table(st.sampled_from([0.0, 0.0, 0.0, 0.2, 0.2, 1.0]), n_revisions, n_classes)),
-        n_queries=draw(_table(st.integers(0, 3), n_revisions, n_classes, np.int64)),
-        exposing=draw(_flags(n_revisions)),
-        idempotent=draw(_flags(n_classes)),
-        resumable=draw(_flags(n_classes)),
-        mode=draw(st.sampled_from(RouterMode)),
-        algorithm=draw(st.sampled_from(Algorithm)),
-        retry_on_connect=draw(st.integers(0, 2)),
-        sticky=draw(st.booleans()),
-        workers=draw(st.sampled_from([2, 3, 1, 16])),
-        queue=draw(st.sampled_from([1024, 100, 4, 1, 0])),
-        cancel_on_disconnect=draw(st.booleans()),
-        warm_step_s=draw(st.sampled_from([1.0, 4 * GRID, 0.3])),
-        warm_factor=np.array(draw(st.sampled_from([(1.0,), (3.0,), (4.0, 2.0), (2.5, 1.5, 1.0), ()]))),
-        warm_age_s=draw(st.sampled_from([0.0, 0.5])),
-        probe_work_s=draw(st.sampled_from([0.001, GRID, 0.0])),
-        start_s=draw(st.sampled_from([0.0, -1.0, -30.3])),
-        lost_rows=draw(st.sampled_from([10_000, 0, 3])),
-        **(draw(_traffic()) | draw(_client()) | draw(_database())),
+        n_proxies=dice.whole(1, 3),
+        window_s=dice.one([1.0, 0.3, 100.0]),
+        n_windows=dice.one([30, 3, 1]),
+        service_factor=dice.table([1.0, 1.0, 2.0, 0.7], 1, n_revisions)[0],
+        error_rate=dice.table([0.0, 0.0, 0.0, 0.0, 0.2, 0.2, 1.0], n_revisions, n_classes),
+        n_queries=dice.table([0, 1, 2, 3], n_revisions, n_classes, np.int64),
+        exposing=dice.flags(n_revisions),
+        idempotent=dice.flags(n_classes),
+        resumable=dice.flags(n_classes),
+        mode=dice.one(list(RouterMode)),
+        algorithm=dice.one(list(Algorithm)),
+        retry_on_connect=dice.whole(0, 2),
+        sticky=dice.flag(),
+        workers=dice.one([2, 3, 1, 16]),
+        queue=dice.one([1024, 100, 4, 1, 0]),
+        cancel_on_disconnect=dice.flag(),
+        warm_step_s=dice.one([1.0, 4 * GRID, 0.3]),
+        warm_factor=np.array(dice.one([(1.0,), (1.0,), (3.0,), (4.0, 2.0), (2.5, 1.5, 1.0), ()])),
+        warm_age_s=dice.one([0.0, 0.5]),
+        probe_work_s=dice.one([0.001, GRID, 0.0]),
+        start_s=dice.one([0.0, -1.0, -30.3]),
+        lost_rows=dice.one([10_000, 0, 3]),
+        **(_traffic(dice) | _client(dice) | _database(dice)),
     )
 
 
-@st.composite
-def _times(draw: DrawFn, latest_s: float = DURATION_S + 1.0) -> float:
-    if draw(st.booleans()):
-        return draw(st.integers(0, int(latest_s / GRID))) * GRID
-    return draw(st.floats(0.0, latest_s, allow_nan=False).map(lambda t: round(t, 4)))
-
-
-@st.composite
-def _event(draw: DrawFn, made: PlaneConfig, n_pods: int) -> list[Call]:
+def _event(dice: Dice, made: PlaneConfig, n_pods: int) -> list[Call]:
     """One thing that happens, with what follows from it."""
-    t = draw(_times())
-    row = draw(st.integers(0, n_pods - 1))
-    revision = draw(st.integers(0, made.n_revisions - 1))
-    klass = draw(st.integers(0, made.n_classes - 1))
-    later = t + draw(st.sampled_from([0.0, GRID, 4 * GRID, 0.2, 1.0]))
+    t = dice.time()
+    row = dice.whole(0, n_pods - 1)
+    revision = dice.whole(0, made.n_revisions - 1)
+    klass = dice.whole(0, made.n_classes - 1)
+    later = t + dice.one([0.0, GRID, 4 * GRID, 0.2, 1.0])
     others = tuple(other for other in range(n_pods) if other != row)
     views = [Call(later, "set_view", (proxy, others)) for proxy in range(made.n_proxies)]
-    kind = draw(
-        st.sampled_from(
-            [
-                "drain",
-                "drain",
-                "kill",
-                "kill",
-                "restart",
-                "hang",
-                "probe",
-                "probe",
-                "view",
-                "weights",
-                "slow",
-                "error",
-                "work",
-                "queries",
-                "closing",
-                "removed",
-                "memory",
-                "remove",
-            ]
-            + (["down", "down", "up", "db_factor", "db_max", "db_max"] if made.has_db else [])
-        )
-    )
+    kind = dice.one([*_EVENTS, *(_DB_EVENTS if made.has_db else ())])
     match kind:
         case "drain":
-            begin = [Call(t, "mark_removed", (row,))] if draw(st.booleans()) else []
+            begin = [Call(t, "mark_removed", (row,))] if dice.flag() else []
             grace = Call(t + 1.0, "end_process", (row, Cause.KILLED_AT_GRACE_END))
             return [*begin, Call(t, "stop_accepting", (row,)), *views, grace]
         case "kill":
-            down = [Call(later, "remove_network", (row,))] if draw(st.booleans()) else []
-            return [Call(t, "end_process", (row, draw(_ENDS))), *down, *(views if draw(st.booleans()) else [])]
+            down = [Call(later, "remove_network", (row,))] if dice.flag() else []
+            return [Call(t, "end_process", (row, dice.one(_ENDS))), *down, *(views if dice.flag() else [])]
         case "restart" | "memory":
-            memory = draw(st.integers(1, 8)) if kind == "memory" else 0
+            memory = dice.whole(1, 8) if kind == "memory" else 0
             start = Call(later, "start_process", (row,), (("memory_requests", memory),))
-            return [Call(t, "end_process", (row, draw(_ENDS))), start]
+            return [Call(t, "end_process", (row, dice.one(_ENDS))), start]
         case "remove":
             return [Call(t, "remove_network", (row,))]
         case "hang":
             return [Call(t, "hang", (row,)), Call(later, "end_process", (row, Cause.LIVENESS_KILLED))]
         case "probe":
-            asked = (("shared", draw(st.booleans())), ("ref", draw(st.integers(0, 99))))
-            return [Call(t, "probe", (row, draw(st.sampled_from(ProbeDepth))), asked)]
+            asked = (("shared", dice.flag()), ("ref", dice.whole(0, 99)))
+            return [Call(t, "probe", (row, dice.one(list(ProbeDepth))), asked)]
         case "view":
-            proxy = draw(st.integers(0, made.n_proxies - 1))
-            known = draw(st.lists(st.integers(0, n_pods - 1), unique=True, max_size=n_pods))
+            proxy = dice.whole(0, made.n_proxies - 1)
+            known = [row, *(other for other in others if dice.flag())][dice.whole(0, 1) :]
             return [Call(t, "set_view", (proxy, tuple(known)))]
         case "weights":
-            share = draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+            share = dice.one([0.0, 0.25, 0.5, 1.0])
             split = (1.0,) if made.n_revisions == 1 else (1.0 - share, share)
-            return [Call(t, "set_weights", (draw(st.sampled_from([split, split, None])),))]
+            return [Call(t, "set_weights", (dice.one([split, split, None]),))]
         case "slow":
-            return [Call(t, "set_pod_factor", (row, draw(st.sampled_from([1.0, 3.0, 0.5]))))]
+            return [Call(t, "set_pod_factor", (row, dice.one([1.0, 3.0, 0.5])))]
         case "error":
-            return [Call(t, "set_error_rate", (revision, klass, draw(st.sampled_from([0.0, 0.5, 1.0]))))]
+            return [Call(t, "set_error_rate", (revision, klass, dice.one([0.0, 0.5, 1.0])))]
         case "work":
-            return [Call(t, "set_service_factor", (revision, draw(st.sampled_from([1.0, 2.0, 0.5]))))]
+            return [Call(t, "set_service_factor", (revision, dice.one([1.0, 2.0, 0.5])))]
         case "queries":
-            return [Call(t, "set_n_queries", (revision, klass, draw(st.integers(0, 3))))]
+            return [Call(t, "set_n_queries", (revision, klass, dice.whole(0, 3)))]
         case "closing":
-            return [Call(t, "set_closing", (row,), (("closing", draw(st.booleans())),))]
+            return [Call(t, "set_closing", (row,), (("closing", dice.flag()),))]
         case "removed":
             return [Call(t, "mark_removed", (row,))]
         case "down":
@@ -218,35 +231,48 @@ def _event(draw: DrawFn, made: PlaneConfig, n_pods: int) -> list[Call]:
         case "up":
             return [Call(t, "db_up")]
         case "db_factor":
-            return [Call(t, "set_db_factor", (draw(st.sampled_from([1.0, 2.0, 8.0, 0.0])),))]
+            return [Call(t, "set_db_factor", (dice.one([1.0, 2.0, 8.0, 0.0]),))]
         case "db_max":
-            fewer = Call(t, "set_db_max_connections", (draw(st.integers(0, 3)),))
-            return [fewer, Call(later, "set_db_max_connections", (draw(st.integers(1, 9)),))]
+            fewer = Call(t, "set_db_max_connections", (dice.whole(0, 3),))
+            return [fewer, Call(later, "set_db_max_connections", (dice.whole(1, 9),))]
     raise AssertionError(kind)
 
 
-@st.composite
-def scripts(draw: DrawFn, made: PlaneConfig) -> Script:
+def draw_script(dice: Dice, made: PlaneConfig) -> Script:
     """What happens to a few pods under `made`, from the plane's start on."""
-    n_pods = draw(st.integers(1, 4))
+    n_pods = dice.whole(1, 4)
     calls: list[Call] = []
     for row in range(n_pods):
-        begins = draw(st.sampled_from([made.start_s, made.start_s, 0.0, 0.5]))
-        calls.append(Call(made.start_s, "add_pod", (draw(st.integers(0, made.n_revisions - 1)),)))
-        memory = draw(st.sampled_from([0, 0, 0, 0, 0, 0, 0, 9]))
+        begins = dice.one([made.start_s, made.start_s, 0.0, 0.5])
+        calls.append(Call(made.start_s, "add_pod", (dice.whole(0, made.n_revisions - 1),)))
+        memory = dice.one([0, 0, 0, 0, 0, 0, 0, 9])
         calls.append(Call(begins, "start_process", (row,), (("memory_requests", memory),)))
     calls += [Call(made.start_s, "set_view", (proxy, tuple(range(n_pods)))) for proxy in range(made.n_proxies)]
-    for event in draw(st.lists(_event(made, n_pods), max_size=12)):
-        calls += event
+    for _ in range(dice.whole(0, 12)):
+        calls += _event(dice, made, n_pods)
     return Script(
         tuple(calls),
-        exit_delay_s=draw(st.sampled_from([0.25, 0.0, 1.0])),
-        restart_delay_s=draw(st.sampled_from([0.25, 0.0, 1.0])),
+        exit_delay_s=dice.one([0.25, 0.0, 1.0]),
+        restart_delay_s=dice.one([0.25, 0.0, 1.0]),
     )
 
 
-@st.composite
-def scenarios(draw: DrawFn) -> tuple[PlaneConfig, Script]:
+def draw_scenario(dice: Dice) -> tuple[PlaneConfig, Script]:
     """A configuration and a script for it."""
-    made = draw(configs())
-    return made, draw(scripts(made))
+    made = draw_config(dice)
+    return made, draw_script(dice, made)
+
+
+def scenario_of(seed: int) -> tuple[PlaneConfig, Script]:
+    """The scenario number `seed`."""
+    return draw_scenario(Dice(random.Random(seed).randrange))
+
+
+@st.composite
+def _by_hypothesis(draw: DrawFn) -> tuple[PlaneConfig, Script]:
+    return draw_scenario(Dice(lambda n: draw(st.integers(0, n - 1))))
+
+
+def scenarios() -> SearchStrategy[tuple[PlaneConfig, Script]]:
+    """Simple and strange ones by Hypothesis, and ones in which every option is as likely, by number."""
+    return st.one_of(_by_hypothesis(), st.integers(0, (1 << 32) - 1).map(scenario_of))
