@@ -62,6 +62,7 @@ class Prober:
         self._token = 0  # of the only timer that counts
         self._ended = self._ticking = self._calling = self._asleep = False
         self._tick_waits = self._poke_waits = self._woken = False
+        self._settled: Call | None = None  # how the last call ended, if that settled the verdict
         self._sleeping_calls = False  # the ticks slept through would have been calls
         self._pending = -1  # reference of the call under way
 
@@ -100,7 +101,7 @@ class Prober:
 
     def _tick(self) -> None:
         now = self._clock.now
-        self._last_tick, self._ticking, self._woken = now, True, False
+        self._last_tick, self._ticking, self._woken, self._settled = now, True, False, None
         seen = self._look()
         tick = begin_tick(self.kind, self.probe.spec, self.state, seen, now)
         self.state, self._ended = tick.state, tick.ends
@@ -117,7 +118,21 @@ class Prober:
     def _call(self) -> None:
         self.calls += 1
         process, ref = self._process(), self._next_ref()
+        self._take(process.answer(self.kind, self.probe, ref) if process is not None else ProbeAnswer.FAIL, ref)
+
+    def _call_again(self, settled: Call) -> None:
+        """A tick of a worker whose last one settled, with nothing changed since: only the answer can be new."""
+        process, ref = self._process(), self._next_ref()
         answer = process.answer(self.kind, self.probe, ref) if process is not None else ProbeAnswer.FAIL
+        self.calls += 1
+        self._last_tick = self._clock.now
+        if answer is (ProbeAnswer.OK if settled is Call.SUCCESS else ProbeAnswer.FAIL):
+            self.state = skip_ticks(self.state, 1)
+            self._rest(self._clock.now if process is None else process.next_change(self.kind, self.probe), calls=True)
+        else:
+            self._take(answer, ref)
+
+    def _take(self, answer: ProbeAnswer, ref: int) -> None:
         match answer:
             case ProbeAnswer.OK:
                 self._answered(Call.SUCCESS)
@@ -150,6 +165,7 @@ class Prober:
         self.state = tick.state
         self._report(tick.updates, counted=True)
         self._ticking = False
+        self._settled = call if is_settled(self.kind, self.probe.spec, self.state, call) else None
         if self._poke_waits or self._tick_waits:
             poked, self._poke_waits, self._tick_waits = self._poke_waits, False, False
             if poked:
@@ -157,7 +173,7 @@ class Prober:
             self._tick()
         elif not late:
             process = self._process()
-            if self._woken or process is None or not is_settled(self.kind, self.probe.spec, self.state, call):
+            if self._woken or process is None or self._settled is None:
                 self._rest(self._clock.now, calls=True)
             else:
                 self._rest(process.next_change(self.kind, self.probe), calls=True)
@@ -201,8 +217,11 @@ class Prober:
         if self._calling:
             self._last_tick, self._tick_waits = self._clock.now, not self._poke_waits
             self._arm(self._clock.now)
+            return
+        self._catch_up()
+        if self._settled is not None and not self._woken and not self.state.hold:
+            self._call_again(self._settled)
         else:
-            self._catch_up()
             self._tick()
 
     def _catch_up(self) -> None:

@@ -226,7 +226,9 @@ def is_settled(kind: ProbeKind, spec: ProbeSpec, state: WorkerState, call: Call)
 
 def skip_ticks(state: WorkerState, n: int) -> WorkerState:
     """State of a settled worker after `n` more ticks that end like the last one."""
-    return state if state.hold else replace(state, run=state.run + n)
+    if state.hold:
+        return state
+    return WorkerState(state.container, state.cache, state.hold, state.last, state.run + n)
 
 
 # --- bounds that a reader can check a scenario against -------------------------------------------------------------

@@ -86,8 +86,8 @@ class AppProcess:
         if self.hung:
             return ProbeAnswer.NO_ANSWER
         now = self._clock.now
-        age = now - self.started_at
-        if any(spell.start_s <= age < spell.end_s for spell in self._model.bad_spells.get(kind, ())):
+        spells = self._model.bad_spells.get(kind)
+        if spells and any(spell.start_s <= now - self.started_at < spell.end_s for spell in spells):
             return ProbeAnswer.FAIL
         if kind is ProbeKind.READINESS and now < self._ready_at:
             return ProbeAnswer.FAIL
