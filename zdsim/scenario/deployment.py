@@ -109,13 +109,25 @@ class ExecAction(Spec):
     def sleep_s(self) -> float | None:
         """How long it takes when it is a sleep (`sleep 5`, `sh -c "sleep 5 && nginx -s quit"`), else None.
 
-        Of a shell line only leading sleeps are counted: what follows (`nginx -s quit`) is taken to return at once
-        when it is one of the usual ways to ask a server to quit; any other command makes the answer None.
+        The usual ways to ask a server to quit (`nginx -s quit`, `kill 1`) are taken to return at once; with any other
+        command beside the sleep the answer is None.
         """
+        slept_s, unknown = self._parts
+        return None if unknown or slept_s == 0.0 else slept_s
+
+    @property
+    def least_s(self) -> float:
+        """What of its duration is known: the sleeps in it."""
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> tuple[float, bool]:
+        """Seconds slept, and whether there is a command of unknown duration."""
         words = list(self.command)
         if len(words) == 3 and re.fullmatch(r"(/usr)?(/bin/)?(ba|da|a|z|k)?sh", words[0]) and words[1] in _SHELL_FLAGS:
-            return _shell_sleep_s(words[2])
-        return _sleep_words_s(words)
+            return _shell_parts(words[2])
+        slept_s = _sleep_words_s(words)
+        return slept_s or 0.0, slept_s is None
 
 
 _SHELL_FLAGS = ("-c", "-ec", "-lc", "-exc", "-euc")
@@ -124,18 +136,20 @@ _RETURNS_AT_ONCE = re.compile(
 )
 
 
-def _shell_sleep_s(line: str) -> float | None:
-    total, slept = 0.0, False
+def _shell_parts(line: str) -> tuple[float, bool]:
+    if re.search(r"[|()`{}<>]|(?<!&)&(?!&)|\b(if|for|while|case)\b", line):
+        return 0.0, True  # a program, not a list of commands
+    slept_s, unknown = 0.0, False
     for part in re.split(r"&&|;|\n", line):
         command = part.strip()
         if not command:
             continue
         seconds = _sleep_words_s(command.split())
         if seconds is not None:
-            total, slept = total + seconds, True
+            slept_s += seconds
         elif not _RETURNS_AT_ONCE.fullmatch(command):
-            return None
-    return total if slept else None
+            unknown = True
+    return slept_s, unknown
 
 
 def _sleep_words_s(words: list[str]) -> float | None:
@@ -183,6 +197,13 @@ class PreStop(Spec):
             return float(self.sleep.seconds)
         return self.exec_.sleep_s if self.exec_ is not None else None
 
+    @property
+    def least_s(self) -> float:
+        """The part of its duration that the manifest tells."""
+        if self.sleep is not None:
+            return float(self.sleep.seconds)
+        return self.exec_.least_s if self.exec_ is not None else 0.0
+
 
 class ResourceAmounts(Spec):
     """Amounts of cpu (cores) and memory (bytes)."""
@@ -221,6 +242,15 @@ class _Probed(Spec):
     startup_probe: Probe | None = Field(None, alias="startupProbe")
     pre_stop: PreStop | None = Field(None, alias="preStop")
     resources: Resources = Resources()
+
+    def asked(self) -> dict[str, Spec | None]:
+        """What the kubelet does to the container, by the manifest's names."""
+        return {
+            "readinessProbe": self.readiness_probe,
+            "livenessProbe": self.liveness_probe,
+            "startupProbe": self.startup_probe,
+            "preStop": self.pre_stop,
+        }
 
     def conflicts(self) -> Iterator[Finding]:
         for name, probe in (("livenessProbe", self.liveness_probe), ("startupProbe", self.startup_probe)):
@@ -309,6 +339,19 @@ class Deployment(_Probed):
                 "add a readinessProbe to the container that serves",
                 "ZD2006",
             )
+        beside: list[tuple[tuple[str | int, ...], Container | InitContainer]] = [
+            *((("containers", i), one) for i, one in enumerate(self.containers)),
+            *((("initContainers", i), one) for i, one in enumerate(self.init_containers)),
+        ]
+        for where, one in beside:
+            asked = [word for word, part in one.asked().items() if part is not None]
+            if asked:
+                yield Finding(
+                    f"{' and '.join(asked)} of {one.name!r} not simulated: it is ready as soon as it runs",
+                    where,
+                    "only the container that serves is probed and has its hook run",
+                    "ZD2003",
+                )
         live, ready = self.liveness_probe, self.readiness_probe
         if live is not None and ready is not None and self.startup_probe is None:
             lasts = live.failure_threshold * live.period_s

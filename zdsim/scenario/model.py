@@ -129,11 +129,14 @@ class Scenario(Spec):
         return now
 
     def pre_stop_s(self, deployment: Deployment) -> float:
-        """How long the serving container's preStop hook takes, seconds; 0 without one."""
+        """How long the serving container's preStop hook takes, seconds; 0 without one.
+
+        The sleeps in it, plus `process.pre_stop_exec` when it runs anything else.
+        """
         hook = deployment.pre_stop
         if hook is None:
             return 0.0
-        return hook.known_s if hook.known_s is not None else self.process.pre_stop_exec_s
+        return hook.known_s if hook.known_s is not None else hook.least_s + self.process.pre_stop_exec_s
 
     def conflicts(self) -> Iterator[Finding]:
         if self.release is not None:

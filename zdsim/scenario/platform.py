@@ -1,8 +1,4 @@
-"""What lies between the clients and the process: router, database, and the cluster's own delays?
-
-The cluster's defaults were measured on a real Kubernetes v1.34 node (kubelet, containerd, kube-proxy; 690 pods of
-rolling updates); the percentiles are told at each field.
-"""
+"""What lies between the clients and the process: router, database, and the cluster itself?"""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -11,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from zdsim.scenario.fields import PositiveSeconds, Quantity, Seconds, Share, Whole, choice
-from zdsim.scenario.laws import EmpiricalLaw, Law, constant, lognormal
+from zdsim.scenario.laws import Law, lognormal
 from zdsim.scenario.spec import Assumed, Finding, Spec
 
 
@@ -78,50 +74,16 @@ class Database(Spec):
             )
 
 
-# Twenty-one quantiles (0 %, 5 %, ... 100 %) of 650 pods: process exit -> pod object gone.
-TEARDOWN_S = (
-    0.148, 0.37, 0.418, 0.467, 0.583, 0.687, 0.788, 0.852, 0.874, 0.916, 0.943,
-    0.953, 0.961, 0.975, 0.985, 0.99, 1.002, 1.014, 1.028, 1.051, 1.456,
-)  # fmt: skip
-
-
 class Cluster(Spec):
-    """The delays of a real cluster, without any load of their own."""
+    """The cluster's own limits; its delays are those measured on a real one (`zdsim.cluster`)."""
 
-    watch_hop: Law = Field(
-        lognormal(median_s=0.003, p99_s=0.075),
-        description="from a write until another component sees it (half of pod created -> bound, 2634 pods)",
-    )
-    scheduling: Law = Field(constant(0.005), description="from a pod's creation until it is bound to a node")
-    container_start: Law = Field(
-        lognormal(median_s=0.540, p99_s=0.820),
-        description="from a pod's creation until its process starts, image present (measured 0.42, 0.54, 0.98)",
-    )
-    pleg_s: PositiveSeconds = Field(1.0, alias="pleg", description="period of the kubelet's relist of containers")
-    status_update: Law = Field(
-        lognormal(median_s=0.027, p99_s=0.112),
-        description="from the kubelet's verdict until the pod's condition is seen (measured 0.005, 0.027, 0.31)",
-    )
-    sigterm: Law = Field(
-        lognormal(median_s=0.009, p99_s=0.065),
-        description="from deletion until SIGTERM or the preStop hook (measured median 0.009, 90 % 0.028)",
-    )
-    endpoint_update: Law = Field(
-        lognormal(median_s=0.016, p99_s=0.140),
-        description="from a pod's change until its endpoint slice changed (measured median 0.016, 90 % 0.053)",
-    )
     endpoint_retry_share: Share = Field(
-        0.015, description="share of endpoint changes that meet a stale cache and come `endpoint_retry` later"
-    )
-    endpoint_retry_s: Seconds = Field(1.0, alias="endpoint_retry")
-    teardown: Law = Field(
-        EmpiricalLaw(kind="empirical", values_s=TEARDOWN_S),
-        description="from the last container's exit until the pod object is gone (measured 0.15, 0.94, 1.46)",
-    )
-    network_teardown_share: Share = Field(
-        0.05, description="how far into the teardown the pod's network goes: connections are refused before, lost after"
+        0.015,
+        description="share of endpoint changes that meet a stale cache and come a second later",
     )
     controller_qps: Annotated[float, Quantity("number", gt=0, le=100_000)] = Field(
         20.0, description="requests a second each controller may send to the API"
     )
-    controller_burst: Annotated[int, Whole(ge=1, le=1_000_000)] = 30
+    controller_burst: Annotated[int, Whole(ge=1, le=1_000_000)] = Field(
+        30, description="requests it may send at once after a pause"
+    )

@@ -146,8 +146,8 @@ class Process(Spec):
     liveness_depth: Annotated[ProbeDepth, choice(ProbeDepth), Assumed("what the liveness endpoint checks")] = Field(
         ProbeDepth.PROCESS, description="what must be well for liveness"
     )
-    pre_stop_exec_s: Annotated[Seconds, Assumed("how long its preStop command runs")] = Field(
-        0.0, alias="pre_stop_exec", description="duration of a preStop hook that is no plain sleep"
+    pre_stop_exec_s: Annotated[Seconds, Assumed("how long what its preStop hook runs takes, sleeps apart")] = Field(
+        0.0, alias="pre_stop_exec", description="duration of a preStop hook, or of the part of it that is no sleep"
     )
     init_s: Annotated[Seconds, Assumed("how long each init container runs")] = Field(
         0.0, alias="init", description="duration of each init container"

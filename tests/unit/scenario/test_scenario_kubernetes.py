@@ -167,6 +167,8 @@ def test_a_template_that_is_no_yaml_says_so() -> None:
         ('["sh", "-c", "/app/drain.sh"]', None),
         ('["sh", "-c", "sleep $DELAY"]', None),
         ('["sh", "-c", "sleep 5 && /app/drain.sh"]', None),
+        ('["sh", "-c", "while pgrep app; do sleep 1; done"]', None),
+        ('["sh", "-c", "sleep 5 & sleep 9"]', None),
         ('["/app/stop"]', None),
         ("[]", None),
     ],
@@ -177,6 +179,16 @@ def test_pre_stop_commands_that_are_a_sleep_are_understood(command: str, seconds
     assert hook is not None
     assert hook.known_s == seconds
     assert any(line.startswith("process.pre_stop_exec: 0s") for line in loaded.assumed) == (seconds is None)
+
+
+def test_a_sleep_before_an_unknown_command_counts() -> None:
+    container = 'lifecycle: {preStop: {exec: {command: [sh, -c, "sleep 5 && /app/drain.sh"]}}}'
+    scenario = from_text(deployment(container=container), overrides=["process.pre_stop_exec=2s"]).scenario
+    assert scenario.pre_stop_s(scenario.deployment) == 7.0
+
+
+def test_probes_of_other_containers_are_told_to_be_left_out() -> None:
+    assert "startupProbe of 'mesh' not simulated" in said(load("rendered.yaml"), "ZD2003")
 
 
 def test_bad_values_stand_where_the_manifest_has_them() -> None:

@@ -16,7 +16,6 @@ from zdsim.scenario import Scenario, demo_scenario, load_scenario
 from zdsim.scenario.deployment import Deployment, DeploymentPatch, RollingUpdate
 from zdsim.scenario.faults import PodKill
 from zdsim.scenario.laws import AnyLaw, Law, lognormal
-from zdsim.scenario.platform import Cluster
 from zdsim.scenario.schema import scenario_schema
 
 LAW: TypeAdapter[AnyLaw] = TypeAdapter(Law)
@@ -126,15 +125,6 @@ def test_how_many_pods_a_fault_hits(mode: str, value: object, of_ten: int) -> No
 def test_a_scenario_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         demo_scenario().name = "other"
-
-
-def test_the_cluster_s_delays_are_the_measured_ones() -> None:
-    """Medians and extremes of the recorded node latencies (seconds)."""
-    cluster = Cluster()
-    assert cluster.container_start.median_s == pytest.approx(0.536, abs=0.01)  # type: ignore[union-attr]
-    assert cluster.endpoint_update.median_s == 0.016  # type: ignore[union-attr]
-    teardown = cluster.teardown.values_s  # type: ignore[union-attr]
-    assert (teardown[0], teardown[10], teardown[-1]) == (0.148, 0.943, 1.456)
 
 
 def test_the_schema_is_draft_07_and_takes_what_the_loader_takes(tmp_path: Path) -> None:
