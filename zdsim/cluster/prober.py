@@ -128,7 +128,7 @@ class Prober:
         self._last_tick = self._clock.now
         if answer is (ProbeAnswer.OK if settled is Call.SUCCESS else ProbeAnswer.FAIL):
             self.state = skip_ticks(self.state, 1)
-            self._rest(self._clock.now if process is None else process.next_change(self.kind, self.probe), calls=True)
+            self._rest(self._unchanged_until(process, settled), calls=True)
         else:
             self._take(answer, ref)
 
@@ -172,11 +172,13 @@ class Prober:
                 self._origin = self._clock.now
             self._tick()
         elif not late:
-            process = self._process()
-            if self._woken or process is None or self._settled is None:
-                self._rest(self._clock.now, calls=True)
-            else:
-                self._rest(process.next_change(self.kind, self.probe), calls=True)
+            again = self._woken or self._settled is None
+            self._rest(self._clock.now if again else self._unchanged_until(self._process(), call), calls=True)
+
+    def _unchanged_until(self, process: AppProcess | None, call: Call) -> float:
+        if process is None:
+            return self._clock.now
+        return process.next_change(self.kind, self.probe, ok=call is Call.SUCCESS)
 
     def _report(self, updates: tuple[Result, ...], *, counted: bool) -> None:
         for result in updates:

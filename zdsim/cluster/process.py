@@ -95,10 +95,14 @@ class AppProcess:
             return ProbeAnswer.OK
         return self._plane.probe(self._row, probe.depth, now, shared=probe.lane is ProbeLane.SHARED, ref=ref)
 
-    def next_change(self, kind: ProbeKind, probe: Probe) -> float:
-        """Until when the answer stays what it is unless `on_change` says otherwise; now if nobody can tell."""
+    def next_change(self, kind: ProbeKind, probe: Probe, *, ok: bool) -> float:
+        """Until when the answer just given stays what it is unless `on_change` says otherwise; now if nobody can tell.
+
+        Once warm, a process stays warm; a database may come and go at any time.
+        """
         now = self._clock.now
-        if probe.lane is not ProbeLane.OWN or probe.depth is not ProbeDepth.PROCESS:
+        lasting = probe.depth is ProbeDepth.PROCESS or (probe.depth is ProbeDepth.WARM and ok)
+        if probe.lane is not ProbeLane.OWN or not lasting:
             return now
         edges = [self.started_at + edge for s in self._model.bad_spells.get(kind, ()) for edge in (s.start_s, s.end_s)]
         if kind is ProbeKind.READINESS:
