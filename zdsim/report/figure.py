@@ -26,7 +26,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from zdsim.plane.vocabulary import Outcome
 from zdsim.record import EventKind, RunRecord
-from zdsim.report.series import PodLevels, Slices, pod_levels, slices
+from zdsim.report.series import NAMED, PodLevels, Slices, focus, pod_levels, slices
 from zdsim.report.units import milliseconds, percent, plural, seconds, significant
 
 REVISION_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -42,8 +42,6 @@ REASON_COLORS: Mapping[Outcome, str] = {
 }
 LATENCY_STYLES = (("p50", "#117733", 1.8), ("p95", "#44AA99", 1.3), ("p99", "#332288", 1.0))
 
-#: Which events get a name in the strip; pods and containers only leave marks.
-NAMED = (EventKind.RELEASE, EventKind.FAULT, EventKind.ALERT, EventKind.ROLLBACK)
 MAX_ROWS = 6  # of names in the strip
 LEFT, RIGHT, STRIP_TOP, ROW = 0.075, 0.835, 0.937, 0.0155  # of the figure's width and height
 INK, PALE, URGENT = "#333333", "#888888", "#B22222"
@@ -60,18 +58,19 @@ class Mark:
 
 
 def timeline(record: RunRecord, *, title: str | None = None) -> Figure:
-    """The figure of a run, 12 x 10 inches.
+    """The figure of a run, 12 x 10 inches; of its busy part only, if that is short.
 
     Args:
         title: instead of one made from the record.
     """
     with _style():
-        unit_s, unit = _time_unit(record.duration_s)
+        begin_s, end_s = focus(record)
+        unit_s, unit = _time_unit(end_s)
         figure = Figure(figsize=(12.0, 10.0), dpi=100)
         FigureCanvasAgg(figure)
         strip = figure.add_axes((LEFT, 0.9, RIGHT - LEFT, 0.03))
-        strip.set_xlim(0.0, record.duration_s / unit_s)
-        named = _place(figure, strip, marks(record), unit_s)
+        strip.set_xlim(begin_s / unit_s, end_s / unit_s)
+        named = _place(figure, strip, [mark for mark in marks(record) if begin_s <= mark.time_s <= end_s], unit_s)
         rows = max((name.row + 1 for name in named if name.row is not None), default=0)
         top = STRIP_TOP - ROW * rows
         strip.set_position((LEFT, top, RIGHT - LEFT, STRIP_TOP - top + 1e-3))
@@ -79,7 +78,7 @@ def timeline(record: RunRecord, *, title: str | None = None) -> Figure:
             4, 1, height_ratios=(1.15, 1.0, 1.0, 1.0), left=LEFT, right=RIGHT, top=top, bottom=0.055, hspace=0.12
         )
         panels = [figure.add_subplot(grid[i], sharex=strip) for i in range(4)]
-        sliced = slices(record)
+        sliced = slices(record, (begin_s, end_s))
         _pods(panels[0], record, pod_levels(record.pods, len(record.revisions), record.duration_s), unit_s)
         _traffic(panels[1], record, sliced, unit_s)
         _drops(panels[2], record, sliced, unit_s)
@@ -91,6 +90,8 @@ def timeline(record: RunRecord, *, title: str | None = None) -> Figure:
         panels[-1].set_xlabel(f"time since the run began ({unit})")
         figure.align_ylabels(panels)
         head, detail = _title(record)
+        if end_s - begin_s < record.duration_s:
+            detail += f"; shown: {seconds(begin_s)} to {seconds(end_s)} of {seconds(record.duration_s)}"
         figure.text(LEFT, 0.975, _plain(title or head), fontsize=13, fontweight="bold", color=INK, va="center")
         figure.text(LEFT, 0.951, _plain(detail), fontsize=9, color=PALE, va="center")
         return figure
@@ -236,13 +237,14 @@ def _traffic(axes: Axes, record: RunRecord, sliced: Slices, unit_s: float) -> No
 def _drops(axes: Axes, record: RunRecord, sliced: Slices, unit_s: float) -> None:
     axes.set_ylabel(f"dropped per {seconds(sliced.width_s)}")
     base = np.zeros(sliced.dropped.shape[0])
+    totals = record.counts.counts.sum(axis=(0, 1, 2))
     handles: list[Any] = []
     for outcome, color in REASON_COLORS.items():
         n = sliced.dropped[:, outcome]
         if not n.any():
             continue
         axes.stairs(base + n, sliced.edges_s / unit_s, baseline=base, fill=True, color=color, linewidth=0)
-        handles.append(Patch(color=color, label=f"{outcome.name.lower()} ({int(n.sum()):,})"))
+        handles.append(Patch(color=color, label=f"{outcome.name.lower()} ({int(totals[outcome]):,})"))
         base = base + n
     top = float(base.max(initial=0.0))
     if not top:

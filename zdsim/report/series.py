@@ -5,6 +5,7 @@ Arrays over time, cut to as many slices as a picture can carry. Nothing here dra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +13,12 @@ import numpy as np
 
 from zdsim.measure import latency, pods, requests
 from zdsim.plane.config import FloatArray, IntArray
-from zdsim.record import PodLife, RunRecord, Span
+from zdsim.record import EventKind, PodLife, RunRecord, Span
 
 MAX_SLICES = 240
+
+#: Events with a name in a figure; pods and containers only leave marks.
+NAMED = (EventKind.RELEASE, EventKind.FAULT, EventKind.ALERT, EventKind.ROLLBACK)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,23 +37,56 @@ class Slices:
         return float(self.edges_s[1] - self.edges_s[0])
 
 
-def slices(record: RunRecord, *, at_most: int = MAX_SLICES) -> Slices:
-    """The windows of a run, `at_most` so many: neighbours are put together where there are more."""
-    counts, routed, buckets = record.counts.counts, record.counts.routed, record.counts.latency
-    n_windows = counts.shape[0]
-    step = max(1, -(-n_windows // at_most))
-    first = np.arange(0, n_windows, step)
-    edges: FloatArray = np.append(first, n_windows) * record.window_s
-    # The last window takes what happens after the horizon; a picture ends with the run.
+def slices(record: RunRecord, span: Span | None = None, *, at_most: int = MAX_SLICES) -> Slices:
+    """The windows of a run, `at_most` so many: neighbours are put together where there are more.
+
+    Args:
+        span: only windows that touch it; None: the whole run. What ends after the run (answers to its last requests)
+            belongs to the run's last slice.
+    """
+    begin_s, end_s = (0.0, record.duration_s) if span is None else span
+    width_s = record.window_s
+    n_windows = min(record.counts.counts.shape[0], max(1, math.ceil(record.duration_s / width_s - 1e-9)))
+    low = min(max(0, math.floor(begin_s / width_s + 1e-9)), n_windows - 1)
+    high = min(max(low + 1, math.ceil(end_s / width_s - 1e-9)), n_windows)
+    stop = record.counts.counts.shape[0] if high == n_windows else high
+    step = max(1, -(-(high - low) // at_most))
+    first = np.arange(low, high, step)
+    parts = [slice(a, b) for a, b in zip(first, [*first[1:], stop], strict=True)]
+    edges: FloatArray = np.append(first, high) * width_s
     edges[-1] = max(min(edges[-1], record.duration_s), edges[-2] + 1e-9)
-    merged = np.array([buckets[a : a + step].sum(axis=(0, 1), dtype=np.int64) for a in first])
+    dropped = requests.dropped_by_window(record.counts.counts)
+    routed = record.counts.routed[:, :-1]
+    merged = np.array([record.counts.latency[part].sum(axis=(0, 1), dtype=np.int64) for part in parts])
     return Slices(
         edges_s=edges,
-        dropped=np.add.reduceat(requests.dropped_by_window(counts), first, axis=0),
-        routed_per_s=np.add.reduceat(routed[:, :-1], first, axis=0) / np.diff(edges)[:, None],
+        dropped=np.array([dropped[part].sum(axis=0) for part in parts]),
+        routed_per_s=np.array([routed[part].sum(axis=0) for part in parts]) / np.diff(edges)[:, None],
         latency_s=latency.percentiles_s(merged),
-        asked=int(counts.sum()),
+        asked=int(record.counts.counts.sum()),
     )
+
+
+def focus(record: RunRecord, *, most: float = 0.4) -> Span:
+    """The part of a run worth a look: where something happens and as much again around it.
+
+    The whole run where that is more than the share `most` of it, or where nothing happens at all.
+    """
+    duration_s = record.duration_s
+    dropped = requests.dropped_by_window(record.counts.counts).sum(axis=1)
+    busy = np.flatnonzero(dropped)
+    times = [record.rollout.start_s, record.rollout.end_s]
+    times += [float(busy[0] * record.window_s), float((busy[-1] + 1) * record.window_s)] if busy.size else []
+    for pod in record.pods:
+        times += [pod.created_s, pod.deleted_s, pod.gone_s]
+    times += [event.time_s for event in record.events if event.kind in NAMED]
+    within = [t for t in times if t is not None and 0.0 < t < duration_s]
+    if not within:
+        return 0.0, duration_s
+    low, high = min(within), max(within)
+    around = max(0.6 * (high - low), 5.0 * record.window_s)
+    low, high = max(0.0, low - around), min(duration_s, high + around)
+    return (low, high) if high - low <= most * duration_s else (0.0, duration_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
