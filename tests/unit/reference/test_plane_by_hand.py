@@ -162,6 +162,19 @@ def test_nobody_to_choose(make: MakePlane) -> None:
     assert played.record.counts[1, 1, 0, Outcome.NO_ENDPOINT] == 1
 
 
+def test_another_try_keeps_the_revision(make: MakePlane) -> None:
+    """The weights change while the router waits for a dead pod; the attempt's revision was drawn before."""
+    made = one_by_one(0.25, [1.0], n_revisions=2, connect_timeout_s=0.5, retry_on_connect=1, mode=RouterMode.REQUEST)
+    dead = [Call(0.5, "end_process", (0, Cause.CRASHED)), Call(0.75, "remove_network", (0,))]
+    turned = Call(1.25, "set_weights", ((0.0, 1.0),))
+    calls = [*serving([0, 1], made), Call(0.0, "set_weights", ((1.0, 0.0),)), *dead, turned]
+    assert ends(run(make, made, calls)) == [(0, 2.0, Outcome.UNREACHABLE, Cause.CRASHED, 1)]
+    # Without weights at its start it belongs to no revision: the next of the whole view.
+    dead += [Call(0.5, "end_process", (1, Cause.CRASHED)), Call(0.75, "remove_network", (1,))]
+    calls = [*serving([0, 0, 1], made), *dead, turned]
+    assert ends(run(make, made, calls)) == [(0, 2.0, Outcome.UNREACHABLE, Cause.CRASHED, 1)]
+
+
 # --- kept connections -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("second", "outcome", "cause"),
@@ -196,6 +209,13 @@ def test_a_drain_crosses_a_request_on_a_kept_connection(make: MakePlane) -> None
     made = one_by_one(0.25, [0.0, 1.0], pool=1, close_notice_s=0.25)
     played = run(make, made, [*serving([0], made), Call(0.875, "stop_accepting", (0,))])
     assert ends(played)[1] == (1, 1.0, RESET, Cause.EXITED_AT_SIGTERM, 1)
+
+
+def test_idle_time_and_drain_end_together(make: MakePlane) -> None:
+    """Closed at 0.75 for both reasons: the drain is the cause."""
+    made = one_by_one(0.25, [0.0, 0.8], pool=1, server_idle_s=0.5, close_notice_s=0.125)
+    played = run(make, made, [*serving([0], made), Call(0.75, "stop_accepting", (0,))])
+    assert ends(played)[1] == (1, 0.8, RESET, Cause.EXITED_AT_SIGTERM, 1)
 
 
 # --- the end of a process -------------------------------------------------------------------------------------
@@ -339,6 +359,21 @@ def test_a_database_that_goes_down_fails_what_it_runs(make: MakePlane) -> None:
     played = run(make, made, [*serving([0], made), Call(0.375, "db_down"), Call(1.0, "db_up")])
     down = (Outcome.DB_ERROR, Cause.DB_DOWN, 1)
     assert ends(played) == [(0, 0.375, *down), (1, 0.75, *down), (2, 1.75, OK, Cause.NONE, 1)]
+
+
+def test_a_hung_process_keeps_its_connection_but_not_the_slot(make: MakePlane) -> None:
+    made = one_by_one(0.25, [0.0, 0.0], queries=1, query=constant(0.5), db_slots=1)
+    played = run(make, made, [*serving([0, 0], made), Call(0.5, "hang", (0,))])
+    assert ends(played) == [(1, 1.25, OK, Cause.NONE, 1), (0, 10.0, TIMEOUT, Cause.HUNG, 1)]
+    assert played.record.db_connections == 2
+
+
+def test_a_hung_process_waits_without_end(make: MakePlane) -> None:
+    """Neither pool nor statement timeout is noticed in a process that hangs; its clients' patience is their own."""
+    limits = {"db_pool_timeout_s": 0.25, "db_statement_timeout_s": 0.375}
+    made = one_by_one(0.25, [0.0] * 3, queries=1, query=constant(1.0), workers=3, db_pool=2, db_slots=1, **limits)
+    played = run(make, made, [*serving([0], made), Call(0.375, "hang", (0,))])
+    assert [it[1:4] for it in ends(played)] == [(10.0, TIMEOUT, Cause.HUNG)] * 3
 
 
 def test_an_eager_pool_opens_what_the_server_gives(make: MakePlane) -> None:
