@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from zdsim.measure import rollback
 from zdsim.plane.vocabulary import Outcome
 from zdsim.record import EventKind, RunRecord
 from zdsim.report.series import NAMED, PodLevels, Slices, focus, pod_levels, slices
@@ -42,6 +43,7 @@ REASON_COLORS: Mapping[Outcome, str] = {
 }
 LATENCY_STYLES = (("p50", "#117733", 1.8), ("p95", "#44AA99", 1.3), ("p99", "#332288", 1.0))
 
+NAMED_CONDITIONS = ("MinimumReplicasUnavailable", "MinimumReplicasAvailable", "ProgressDeadlineExceeded")
 MAX_ROWS = 6  # of names in the strip
 LEFT, RIGHT, STRIP_TOP, ROW = 0.075, 0.835, 0.937, 0.0155  # of the figure's width and height
 INK, PALE, URGENT = "#333333", "#888888", "#B22222"
@@ -120,12 +122,14 @@ def marks(record: RunRecord) -> list[Mark]:
     found: dict[tuple[float, str], Mark] = {}
     last: dict[tuple[EventKind, str], str] = {}  # by kind and subject
     for event in record.events:
-        if event.kind in NAMED:
+        if event.kind in NAMED or event.reason in NAMED_CONDITIONS:
             text = _name(event.kind, event.subject, event.reason)
             if last.get((event.kind, event.subject)) != text or event.kind is EventKind.RELEASE:
-                urgent = event.kind is not EventKind.RELEASE
-                found.setdefault((event.time_s, text), Mark(event.time_s, text, urgent))
+                found.setdefault((event.time_s, text), Mark(event.time_s, text, event.kind is not EventKind.RELEASE))
             last[event.kind, event.subject] = text
+    for stage, at in rollback.stage_times(record.rollback).items():
+        if at is not None:
+            found.setdefault((at, stage), Mark(at, stage, urgent=True))
     end = record.rollout.end_s
     if end is not None:
         text = f"rollout {record.rollout.outcome}"

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zdsim.measure import latency, pods, requests
+from zdsim.measure import latency, pods, requests, rollback
 from zdsim.plane.config import FloatArray, IntArray
 from zdsim.record import EventKind, PodLife, RunRecord, Span
 
 MAX_SLICES = 240
 
-#: Events with a name in a figure; pods and containers only leave marks.
-NAMED = (EventKind.RELEASE, EventKind.FAULT, EventKind.ALERT, EventKind.ROLLBACK)
+#: Events with a name in a figure; pods and containers only leave marks, stages of a rollback have their own place.
+NAMED = (EventKind.RELEASE, EventKind.FAULT, EventKind.ALERT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +80,7 @@ def focus(record: RunRecord, *, most: float = 0.4) -> Span:
     for pod in record.pods:
         times += [pod.created_s, pod.deleted_s, pod.gone_s]
     times += [event.time_s for event in record.events if event.kind in NAMED]
+    times += rollback.stage_times(record.rollback).values()
     within = [t for t in times if t is not None and 0.0 < t < duration_s]
     if not within:
         return 0.0, duration_s

@@ -8,13 +8,15 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from synthetic_record import rolling_record, silent_record
 
-from zdsim.record import Event, EventKind
+from zdsim.record import Event, EventKind, RollbackStages
 from zdsim.report.figure import NAME_SIZE, image, marks, save, timeline
-from zdsim.report.series import MAX_SLICES, pod_levels, slices
+from zdsim.report.series import MAX_SLICES, focus, pod_levels, slices
 
 RECORD = rolling_record(n_windows=600, rate=50.0, bad=True)
 
@@ -103,7 +105,28 @@ def test_marks_tell_the_story_in_order() -> None:
 
 def test_an_alert_that_goes_on_firing_is_named_once() -> None:
     firing = tuple(Event(130.0 + 15.0 * i, EventKind.ALERT, "alert/errors", "Firing", "") for i in range(9))
-    assert [mark.text for mark in marks(replace(RECORD, events=firing))] == ["errors: firing", "rollout rolled back"]
+    found = marks(replace(RECORD, events=firing, rollback=RollbackStages()))
+    assert [mark.text for mark in found] == ["errors: firing", "rollout rolled back"]
+
+
+def test_a_short_rollout_in_a_long_run_is_looked_at_closely() -> None:
+    """The busy part and as much again around it; the whole run where that is most of it anyway."""
+    short = rolling_record(n_windows=3600, rate=1.0, start_s=1000.0, end_s=1100.0, baseline=False)
+    begin_s, end_s = focus(short)
+    assert 800.0 < begin_s < 1000.0
+    assert 1100.0 < end_s < 1300.0
+    assert "shown: 15 min" in " ".join(text.get_text() for text in timeline(short).texts)
+    assert focus(RECORD) == (0.0, RECORD.duration_s)
+    assert focus(silent_record()) == (0.0, 5.0)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.integers(1, 300))
+def test_any_part_of_a_run_can_be_sliced(a: float, b: float, at_most: int) -> None:
+    begin_s, end_s = sorted((a * RECORD.duration_s, b * RECORD.duration_s))
+    sliced = slices(RECORD, (begin_s, end_s), at_most=at_most)
+    assert 1 <= sliced.dropped.shape[0] <= at_most
+    assert sliced.edges_s[0] <= begin_s
+    assert sliced.edges_s[-1] >= min(end_s, RECORD.duration_s) - 1e-6
 
 
 def test_names_are_shown_as_they_are() -> None:
