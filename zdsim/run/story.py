@@ -100,6 +100,10 @@ class Story:
         self._pods_now += step
         self._max_pods.append((now, self._pods_now))
 
+    def revision_of(self, pod: str) -> int:
+        """Index of the revision of a pod, also of one that is gone."""
+        return self._lives[pod].revision
+
     # --- what is left of it -----------------------------------------------------------------------------------
 
     def completed_after(self, at_s: float, template: str) -> float | None:

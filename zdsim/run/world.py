@@ -18,7 +18,7 @@ from zdsim.cluster.endpoint_controller import EndpointController, KubeProxy, Ser
 from zdsim.cluster.faults import Fault, choose, strike
 from zdsim.cluster.journal import Entry, EntryKind, Journal
 from zdsim.cluster.kubelet import Kubelet
-from zdsim.cluster.latency import measured_hop, measured_write
+from zdsim.cluster.latency import Law, measured_hop, measured_write
 from zdsim.cluster.node import NodeLaws
 from zdsim.cluster.proxy import Pace
 from zdsim.cluster.workqueue import ClientLimits
@@ -116,7 +116,7 @@ class World:
         """A revision with a bug errs from some time after the first of its processes listens."""
         if entry.kind is not EntryKind.CONTAINER_STARTED or entry.reason != "listening":
             return
-        revision = self.control.api.pods[entry.subject].revision
+        revision = self.story.revision_of(entry.subject)
         if revision in self.first_listen_s:
             return
         self.first_listen_s[revision] = entry.time
@@ -149,7 +149,9 @@ class World:
     # --- parts ----------------------------------------------------------------------------------------------------
 
     def _control_plane(self, seed: int) -> ControlPlane:
-        hop, cluster = measured_hop(seed), self.scenario.cluster
+        cluster = self.scenario.cluster
+        hop = measured_hop(seed) if cluster.watch_hop is None else self._law(cluster.watch_hop)
+        write = measured_write(seed) if cluster.api_write is None else self._law(cluster.api_write)
         recorder = f"watch/{RECORDER}/"
 
         def watch_delay(stream: str, number: int) -> float:
@@ -159,7 +161,7 @@ class World:
         control = start_control_plane(
             self.clock,
             watch_delay=watch_delay,
-            write_delay=measured_write(seed),
+            write_delay=write,
             journal=self.journal,
             limits=ClientLimits(qps=cluster.controller_qps, burst=cluster.controller_burst),
             choose_node=lambda pod: _node((pod.ordinal + pod.revision) % nodes),
@@ -198,6 +200,9 @@ class World:
             name=self.scenario.deployment.name,
         )
         return proxies
+
+    def _law(self, law: AnyLaw) -> Law:
+        return lambda stream, number: self.luck.draw(law, stream, number)
 
     def _viewed(self, proxy: KubeProxy) -> None:
         for pod in proxy.view:

@@ -33,7 +33,7 @@ def assumed_lines(scenario: Scenario) -> Iterator[str]:
         yield "database: none (a manifest cannot say what the pods depend on)"
     if not scenario.cluster.model_fields_set:
         yield "cluster: the delays of a small Kubernetes 1.34 cluster, as measured (no two clusters are alike)"
-    yield "nodes: room for every pod, its image there already (no scheduler and no pull is simulated)"
+    yield "nodes: room for every pod, its image there already (neither capacity nor pulls are simulated)"
 
 
 def _not_in_play(scenario: Scenario) -> set[str]:

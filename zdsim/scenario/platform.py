@@ -36,8 +36,8 @@ class Router(Spec):
     algorithm: Annotated[Algorithm, choice(Algorithm), Assumed("kube-proxy chooses at random")] = Algorithm.RANDOM
     proxies: Annotated[int, Whole(ge=1, le=1000), Assumed("views of the endpoints, one per node")] = 3
     lag: Annotated[Law, Assumed("how long until a proxy hears of a change of endpoints")] = Field(
-        lognormal(median_s=0.003, p99_s=0.032),
-        description="until a proxy hears of a change, drawn per change and proxy; programming it takes 16 to 44 ms more",
+        lognormal(median_s=0.003, p99_s=0.040),
+        description="drawn per change and proxy; programming its rules takes another 16 to 44 ms (as measured)",
     )
     min_sync_s: Annotated[Seconds, Assumed("kube-proxy's minSyncPeriod")] = Field(
         1.0, alias="min_sync", description="a change is not programmed sooner than this after the last one ended"
@@ -76,12 +76,16 @@ class Database(Spec):
 
 
 class Cluster(Spec):
-    """The cluster's own limits; its delays are those measured on a real one (`zdsim.cluster`)."""
+    """The cluster's own limits and delays; a delay not given is as measured on a real, quiet one (`zdsim.cluster`)."""
 
     endpoint_retry_share: Share = Field(
         0.015,
         description="share of endpoint changes that meet a stale cache and come a second later",
     )
+    watch_hop: Law | None = Field(
+        None, description="from a change in the API until another component hears of it; null: measured, about 2 ms"
+    )
+    api_write: Law | None = Field(None, description="a call to the API; null: measured, about 3 ms")
     controller_qps: Annotated[float, Quantity("number", gt=0, le=100_000)] = Field(
         20.0, description="requests a second each controller may send to the API"
     )
