@@ -146,8 +146,8 @@ LAWS = [
     ),
     Law("ready_p2_delay5", "the grid begins with the second poke", lambda s: ready_after(s) - s.starts[0], 5, 7.1, 0.7),
     Law("ready_flap_p2_f3_s2", "two successes, a beat apart", lambda s: ready_after(s) - s.running, 0.8, 1.25, 0.05),
-    Law("ready_flap_p2_f3_s2", "three failures", lambda s: s.ready()[1][0] - ready_after(s), 13.85, 14.15, 0.05),
-    Law("ready_flap_p2_f3_s2", "back by two successes", lambda s: s.ready()[2][0] - s.ready()[1][0], 9.85, 10.15, 0.05),
+    Law("ready_flap_p2_f3_s2", "three failures", lambda s: s.ready()[1][0] - ready_after(s), 13.8, 14.2, 0.05),
+    Law("ready_flap_p2_f3_s2", "back by two successes", lambda s: s.ready()[2][0] - s.ready()[1][0], 9.8, 10.2, 0.05),
     # the worker's grid begins about 0.31 s after the pod was created, and restarts do not move it
     Law("live_p2_init3_f3_fail8", "first kill", lambda s: s.ends[0][0], 14.3, 14.5, 0.1),
     Law(

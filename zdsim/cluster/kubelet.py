@@ -34,6 +34,7 @@ from zdsim.cluster.pod import ContainerState, ContainerStatus, PodSpec, get_phas
 from zdsim.cluster.prober import Prober
 from zdsim.cluster.probes import ProbeKind, Result, Seen
 from zdsim.cluster.process import AppProcess, Ended
+from zdsim.cluster.status_manager import StatusManager
 from zdsim.cluster.termination import EXIT_SIGKILL, KillPlan, kill_plan, node_grace_s, shortened_plan
 from zdsim.plane.protocol import DataPlane
 from zdsim.plane.vocabulary import Cause
@@ -43,6 +44,7 @@ __all__ = ["Kubelet", "PodWorker"]
 Story: TypeAlias = Generator[Event, Any, None]
 
 NO_ROW: Final = -1
+UNMOUNT_POLL_S: Final = 0.3  # how often a terminated pod's volumes are looked at
 UPDATE_S: Final = 0.003  # from a probe worker's verdict to the pod's worker; a sync just begun has ended by then
 
 
@@ -71,6 +73,7 @@ class Kubelet:
         self.clock, self.api, self.journal, self.plane = clock, api, journal, plane
         self.laws, self.settings = laws, settings or NodeSettings()
         self.nodes: dict[str, Node] = {}
+        self.statuses: dict[str, StatusManager] = {}  # by node
         self.workers: dict[str, PodWorker] = {}  # by pod name, until the pod is gone
         self._references = count()
         for name in nodes:
@@ -80,6 +83,7 @@ class Kubelet:
         """Another node, from now on."""
         assert name not in self.nodes, f"node {name} exists"
         node = self.nodes[name] = Node.make(name, self.settings, self.laws.uniform)
+        self.statuses[name] = StatusManager(self.clock, name, begin=self.laws.status_begin)
         self.api.watch_pods(self._heard, who=f"kubelet/{name}", where=lambda change: change.state.node == name)
         return node
 
@@ -117,8 +121,8 @@ class PodWorker:
         self._sidecars_ready = 0
         self._container_ready = self._reported = self._over = False
         self._ready = False  # as last decided
-        self._unwritten: dict[str, Any] = {}  # of the status
-        self._writing, self._writes = False, 0
+        self._writes = 0  # of the status
+        self._final_stored = kubelet.clock.event()
         self._sync_wanted = self._syncing = False
         self._bell = kubelet.clock.event()
         self._last_sync = -inf
@@ -269,13 +273,20 @@ class PodWorker:
             self._kubelet.plane.remove_network(self._row, self._clock.now)
         for prober in self.probers.values():
             prober.stop()
+        # From here on the pod is terminated: one more sync, on a younger relist, waits for its volumes to be gone.
+        over_at = self._node.relist.after(self._clock.now)
+        unmounted_at = self._clock.now + self._draw(self._laws.unmount, "unmount")
+        while over_at < unmounted_at:
+            over_at += UNMOUNT_POLL_S
         yield self._clock.timeout(self._draw(self._laws.final_status, "final_status"))
-        yield self._clock.timeout(self._draw(self._laws.status_write, "final_status_write"))
         exit_code = self._exits[-1][1].exit_code if self._exits else EXIT_SIGKILL  # never started: as if killed
+        self._write(
+            phase=get_phase([ContainerStatus(ContainerState.TERMINATED, exit_code)], terminal=True), ready=False
+        )
         self._over = True
-        phase = get_phase([ContainerStatus(ContainerState.TERMINATED, exit_code)], terminal=True)
-        self._store({"phase": phase, "ready": False})
-        yield self._clock.at(self._node.relist.after(self._clock.now))
+        yield self._final_stored
+        if over_at > self._clock.now:
+            yield self._clock.at(over_at)
         yield self._clock.timeout(self._draw(self._laws.removal, "removal"))
         self._kubelet.api.remove_pod(self.pod)
         self._node.backoff.entries.pop(self.pod.name, None)
@@ -448,34 +459,24 @@ class PodWorker:
             self._write(ready=ready, ready_transition_s=self._clock.now)
 
     def _write(self, **changes: Any) -> None:
-        """The status manager: one write at a time, each with all that is new when it begins."""
-        self._unwritten |= changes
-        if not self._writing:
-            self._begin_write()
+        """Hand changes of the status to the status manager; after the final one nothing counts."""
+        if self._over:
+            return
+        statuses = self._kubelet.statuses[self._node.name]
+        statuses.set(self.pod.name, changes, takes=self._write_s, store=self._store)
 
-    def _begin_write(self) -> None:
-        self._writing = True
+    def _write_s(self) -> float:
         self._writes += 1
-        number = self._writes
-
-        def begin() -> None:
-            changes, self._unwritten = self._unwritten, {}
-            self._clock.call_in(self._draw(self._laws.status_write, "status_write", number), lambda: end(changes))
-
-        def end(changes: dict[str, Any]) -> None:
-            if not self._over:
-                self._store(changes)
-            self._writing = False
-            if self._unwritten:
-                self._begin_write()
-
-        self._clock.call_in(self._draw(self._laws.status_begin, "status_begin", number), begin)
+        return self._draw(self._laws.status_write, "status_write", self._writes)
 
     def _store(self, changes: dict[str, Any]) -> None:
+        phase = changes.get("phase")
         if self.pod.state.gone_s is None:  # a pod removed by force is still being ended here
-            if self.pod.state.running_s is None and changes.get("phase") is PodPhase.RUNNING:
+            if self.pod.state.running_s is None and phase is PodPhase.RUNNING:
                 changes["running_s"] = self._clock.now
             self._kubelet.api.set_pod(self.pod, **changes)
+        if phase is not None and phase.terminal:
+            self._final_stored.succeed()
 
     def _wake_probers(self) -> None:
         for prober in self.probers.values():

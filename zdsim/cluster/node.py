@@ -27,13 +27,17 @@ SIGNAL: Final = ((0.0, 0.002), (0.5, 0.006), (0.9, 0.020), (1.0, 0.08))
 #: Last container ended -> the pod's address answers no more: refused until then, silence after it. Recorded with one
 #: pod on the move: 0.07 to 0.10 s; with four: 0.09 to 0.25 s.
 NETWORK_TEARDOWN: Final = ((0.0, 0.06), (0.5, 0.11), (0.9, 0.20), (1.0, 0.30))
-#: A status changed -> the kubelet begins to write it; what changes until then rides along.
-STATUS_BEGIN: Final = ((0.0, 0.0003), (0.5, 0.001), (0.9, 0.004), (1.0, 0.02))
-#: ... -> it is stored. Recorded for a first readiness: verdict to Ready seen 0.005, 0.027, 0.31 s in all.
-STATUS_WRITE: Final = ((0.0, 0.003), (0.5, 0.013), (0.9, 0.036), (1.0, 0.15))
+#: A status changed -> the status manager takes a batch. Recorded: a readiness that follows the first status by a few
+#: milliseconds rides along with it for 9 of 63 pods.
+STATUS_BEGIN: Final = ((0.0, 0.0002), (0.5, 0.001), (0.86, 0.003), (1.0, 0.02))
+#: One status is read and patched. Recorded: 115 steps between statuses of pods that became ready together.
+STATUS_WRITE: Final = ((0.0, 0.003), (0.1, 0.006), (0.5, 0.013), (0.9, 0.029), (1.0, 0.142))
 #: Network gone -> the pod's final status is known.
 FINAL_STATUS: Final = ((0.0, 0.010), (0.5, 0.015), (1.0, 0.03))
-#: First relist after the final phase -> the pod object is deleted.
+#: Network gone -> the volumes are unmounted. Recorded: of 17 pods whose next relist came within 0.12 s 7 were gone a
+#: poll of 0.3 s later than the others, of 68 later ones none.
+UNMOUNT: Final = ((0.0, 0.03), (0.5, 0.09), (1.0, 0.16))
+#: First relist after the network has gone, volumes unmounted and final phase written -> the pod object is deleted.
 REMOVAL: Final = ((0.0, 0.005), (0.5, 0.015), (0.9, 0.04), (1.0, 0.06))
 
 
@@ -59,6 +63,7 @@ class NodeLaws:
     status_write: Law
     network_teardown: Law
     final_status: Law
+    unmount: Law
     removal: Law
     uniform: Law
 
@@ -74,6 +79,7 @@ class NodeLaws:
             status_write=Quantiles(STATUS_WRITE, seed),
             network_teardown=Quantiles(NETWORK_TEARDOWN, seed),
             final_status=Quantiles(FINAL_STATUS, seed),
+            unmount=Quantiles(UNMOUNT, seed),
             removal=Quantiles(REMOVAL, seed),
             uniform=Uniform(seed),
         )
