@@ -82,7 +82,8 @@ def story(cause: Cause, facts: Facts) -> tuple[str, str]:
         case Cause.CRASHED:
             return (
                 f"{were} lost to a process that crashed{_cut(facts)}.",
-                "More replicas make each crash smaller; retries of idempotent requests hide it.",
+                "If only the new revision crashes, minReadySeconds longer than it lives stops the rollout. Retries of "
+                "idempotent requests hide single crashes.",
             )
         case Cause.OOM_KILLED:
             return (
@@ -162,8 +163,8 @@ def story(cause: Cause, facts: Facts) -> tuple[str, str]:
         case Cause.NO_READY_POD:
             return (
                 "found no ready pod at all.",
-                "Recreate always has such a gap; with a rolling update keep maxUnavailable below replicas and probes "
-                "independent of shared parts.",
+                "Recreate always has such a gap. A rolling update leaves replicas minus maxUnavailable; if they went too, "
+                "look at the other causes, and at readiness probes that depend on something shared.",
             )
         case Cause.BAD_REVISION:
             return (

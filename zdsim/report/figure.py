@@ -43,7 +43,7 @@ REASON_COLORS: Mapping[Outcome, str] = {
 }
 LATENCY_STYLES = (("p50", "#117733", 1.8), ("p95", "#44AA99", 1.3), ("p99", "#332288", 1.0))
 
-NAMED_CONDITIONS = ("MinimumReplicasUnavailable", "MinimumReplicasAvailable", "ProgressDeadlineExceeded")
+NAMED_CONDITIONS = {"MinimumReplicasUnavailable": "too few available", "ProgressDeadlineExceeded": "deadline exceeded"}
 MAX_ROWS = 6  # of names in the strip
 LEFT, RIGHT, STRIP_TOP, ROW = 0.075, 0.835, 0.937, 0.0155  # of the figure's width and height
 INK, PALE, URGENT = "#333333", "#888888", "#B22222"
@@ -117,12 +117,16 @@ def image(figure: Figure, kind: str) -> bytes:
 def marks(record: RunRecord) -> list[Mark]:
     """What is named in the strip: releases, faults, alerts, the stages of a rollback, the rollout's end.
 
-    What repeats itself (an alert that goes on firing) is named once.
+    What repeats itself (an alert that goes on firing, pods that come and go) is named once.
     """
     found: dict[tuple[float, str], Mark] = {}
     last: dict[tuple[EventKind, str], str] = {}  # by kind and subject
     for event in record.events:
-        if event.kind in NAMED or event.reason in NAMED_CONDITIONS:
+        if event.kind is EventKind.CONDITION and event.reason in NAMED_CONDITIONS:
+            text = NAMED_CONDITIONS[event.reason]
+            if all(mark.text != text for mark in found.values()):
+                found[event.time_s, text] = Mark(event.time_s, text, urgent=True)
+        elif event.kind in NAMED:
             text = _name(event.kind, event.subject, event.reason)
             if last.get((event.kind, event.subject)) != text or event.kind is EventKind.RELEASE:
                 found.setdefault((event.time_s, text), Mark(event.time_s, text, event.kind is not EventKind.RELEASE))
