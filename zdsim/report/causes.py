@@ -163,8 +163,8 @@ def story(cause: Cause, facts: Facts) -> tuple[str, str]:
         case Cause.NO_READY_POD:
             return (
                 "found no ready pod at all.",
-                "Recreate always has such a gap. A rolling update leaves replicas minus maxUnavailable; if they went too, "
-                "look at the other causes, and at readiness probes that depend on something shared.",
+                "Recreate always has such a gap. A rolling update leaves replicas minus maxUnavailable; if they went "
+                "too, look at the other causes, and at readiness probes that depend on something shared.",
             )
         case Cause.BAD_REVISION:
             return (

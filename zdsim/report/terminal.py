@@ -16,11 +16,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from zdsim.measure import requests
 from zdsim.measure.latency import Phase
 from zdsim.measure.rollback import STAGES
 from zdsim.record import RunRecord
 from zdsim.report.causes import explain
+from zdsim.report.series import focus, slices
 from zdsim.report.units import MISSING, count, milliseconds, percent, plural, seconds, significant
 
 MAX_LINES = 8  # of assumptions, and of notices; the rest is counted
@@ -163,27 +163,25 @@ def _drops(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> list
 
 
 def _over_time(record: RunRecord, signs: Glyphs) -> Text:
-    """Drops in slices of the run as one line of levels, with the rollout below it."""
-    by_window = requests.dropped_by_window(record.counts.counts).sum(axis=1)
-    n = min(SPARKS, by_window.size)
-    edges = np.linspace(0, by_window.size, n + 1).astype(int)
-    slices = np.add.reduceat(by_window, edges[:-1])
-    widths = np.diff(edges) * record.window_s
-    rates = slices / widths
+    """Drops in slices of the busy part of the run as one line of levels, with the rollout below it."""
+    sliced = slices(record, focus(record), at_most=SPARKS)
+    rates = sliced.dropped.sum(axis=1) / np.diff(sliced.edges_s)
+    n, begin_s, end_s = rates.size, float(sliced.edges_s[0]), float(sliced.edges_s[-1])
     top = len(signs.levels) - 1
     picture = "".join(signs.levels[0 if not rate else max(1, round(top * rate / rates.max()))] for rate in rates)
-    begin, end = "0 s", seconds(record.duration_s)
-    text = Text(picture.ljust(n), style="red")
+    text = Text(picture, style="red")
     text.append(f"  at most {significant(float(rates.max()))}/s\n", style="none")
     start = record.rollout.start_s
     if start is not None:
         stop = record.duration_s if record.rollout.end_s is None else record.rollout.end_s
-        a = min(n - 1, int(n * start / record.duration_s))
-        b = min(n, max(a + 1, round(n * stop / record.duration_s)))
-        text.append(f"{' ' * a}{signs.bar * (b - a)}{' ' * (n - b)}", style="blue")
+        touched = (sliced.edges_s[1:] > start) & (sliced.edges_s[:-1] < max(stop, start + 1e-9))
+        text.append("".join(signs.bar if here else " " for here in touched), style="blue")
         text.append("  the rollout\n", style="none")
-    text.append(f"{begin}{end.rjust(max(1, n - len(begin)))}", style="dim")
-    return text
+    begin, end = seconds(begin_s), seconds(end_s)
+    scale = f"{begin}{end.rjust(max(len(end) + 1, n - len(begin)))}"
+    if end_s - begin_s < record.duration_s - record.window_s:
+        scale += f"  of {seconds(record.duration_s)}"
+    return text.append(scale, style="dim")
 
 
 def _blast_radius(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -30,8 +30,8 @@ def plural(n: int, noun: str) -> str:
 def percent(share: float | None) -> str:
     """A fraction of 1 as per cent.
 
-    >>> percent(0.00239), percent(0.5), percent(0.99999), percent(0.0), percent(None)
-    ('0.239 %', '50 %', '99.999 %', '0 %', '-')
+    >>> percent(0.00239), percent(0.5), percent(0.9673), percent(0.99999), percent(0.0), percent(None)
+    ('0.239 %', '50 %', '96.7 %', '99.999 %', '0 %', '-')
     """
     if share is None or math.isnan(share):
         return MISSING
@@ -39,7 +39,7 @@ def percent(share: float | None) -> str:
     edge = min(abs(value), abs(100.0 - value))
     if edge == 0.0:
         return f"{value:.0f} %"
-    digits = max(0, (0 if value > 50.0 else 2) - math.floor(math.log10(edge)))
+    digits = max(1 if value > 50.0 else 0, (1 if value > 50.0 else 2) - math.floor(math.log10(edge)))
     return f"{_trim(f'{value:.{min(digits, 9)}f}')} %"
 
 
