@@ -28,7 +28,7 @@ from queueing import (
 from zdsim.plane.config import PlaneConfig, PlaneRecord
 from zdsim.plane.laws import LawTable
 from zdsim.plane.protocol import DataPlane
-from zdsim.plane.vocabulary import USER_EXPOSED, Algorithm, Cause, Outcome
+from zdsim.plane.vocabulary import USER_EXPOSED, USER_HARMED, Algorithm, Cause, Outcome
 
 RATE = 100.0
 
@@ -121,7 +121,10 @@ def expected_loss(law: str, sleep: float) -> float:
             for sleep, precision in ((0.0, 0.05), (3.0, 0.15), (5.0, 0.25))
             for n, p in ((5, 1), (10, 4), (50, 1))
         ],
-        *[slow("uniform", sleep, 10, 1, 400, 0.1) for sleep in (3.0, 5.0, 8.0)],
+        *[
+            slow("uniform", sleep, 10, 1, 600, precision)
+            for sleep, precision in ((3.0, 0.05), (5.0, 0.07), (8.0, 0.13))
+        ],
     ),
     indirect=["rig"],
 )
@@ -247,7 +250,8 @@ def split_config(seed: int, rig: Rig, weight: float, failing: float, *, sticky: 
     ("rig", "weight", "sticky"), both((0.2, False), (0.2, True), (0.05, False), (0.05, True), small=2), indirect=["rig"]
 )
 def test_V17_Q42_errors_and_exposure_follow_the_weight(rig: Rig, weight: float, sticky: bool) -> None:
-    """Errors dilute to p0 + w (p1 - p0); users exposed: w if sticky, else 1 - E[(1 - w)^k] with k Poisson."""
+    """Errors dilute to p0 + w (p1 - p0); users exposed: w if sticky, else 1 - E[(1 - w)^k] with k Poisson; harmed (Q26)
+    and bounced between versions (Q43) likewise."""
     failing = 0.2
     config, per_user = split_config(4200, rig, weight, failing, sticky=sticky)
     plane = rig.build(config)
@@ -271,7 +275,27 @@ def test_V17_Q42_errors_and_exposure_follow_the_weight(rig: Rig, weight: float, 
     exposed = int(((record.users & USER_EXPOSED) > 0).sum())
     met = Estimate.of_count(exposed, config.n_users)
     drifted = 1.0 - math.exp(-weight * per_user)
-    agree(
-        f"{name}: exposed", met, weight * (1 - math.exp(-per_user)) if sticky else drifted, precision=rig.precision(0.1)
-    )
+    by_user = weight * (1.0 - math.exp(-per_user))  # a few never came
+    agree(f"{name}: exposed", met, by_user if sticky else drifted, precision=rig.precision(0.1))
     refuse("the other rule", met, drifted if sticky else weight)
+
+    def at_least_one(p: float) -> float:
+        return 1.0 - math.exp(-p * per_user)
+
+    harmed = Estimate.of_count(int(((record.users & USER_HARMED) > 0).sum()), config.n_users)
+    mixed = weight * at_least_one(failing) + (1.0 - weight) * at_least_one(0.001)
+    diluted = at_least_one(0.001 + weight * (failing - 0.001))
+    agree(f"{name}: harmed", harmed, mixed if sticky else diluted, precision=rig.precision(0.1))
+    if rig.large:
+        refuse("the other rule", harmed, diluted if sticky else mixed)
+
+    # Q43: of the users with k requests, those who met both versions.
+    for k in (5, 10):
+        few = n == k
+        new_of = np.bincount(rows["user"], weights=new, minlength=config.n_users)[few]
+        both_met = int(((new_of > 0) & (new_of < k)).sum())
+        if sticky:
+            assert both_met == 0
+        elif rig.large:
+            bounced = Estimate.of_count(both_met, int(few.sum()))
+            agree(f"{name}: bounced in {k}", bounced, 1.0 - weight**k - (1.0 - weight) ** k, precision=0.2)
