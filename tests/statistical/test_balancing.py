@@ -147,8 +147,8 @@ def test_Q19_ladder(kernel: Rig, requests: float) -> None:
 )
 def test_Q20_slower_revision_under_equal_split(rig: Rig, speed: float, requests: float, precision: float) -> None:
     """Each pod gets 0.7/s whatever its speed k: W of the new revision 1/(k - 0.7), of the stable one 1/0.3."""
-    # W of the new revision is 14 times as sensitive as the split at k = 0.75, and seeds 2000 to 2009 send three standard
-    # errors too few to it; over 40 seeds from 30,000 on W is 20.09 +- 0.11 for 20.
+    # At k = 0.75 W of the new revision reacts to the split 14 times over, and seeds 2000 to 2009 happen to send three
+    # standard errors too few to it; over the 40 seeds from 30,000 on W is 20.09 +- 0.11 for 20.
     runs, load = math.ceil(requests / RUN), 0.7
     configs = [
         plane_config(
