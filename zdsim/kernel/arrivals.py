@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zdsim.kernel.jit import entry
-from zdsim.kernel.layout import codes
+from zdsim.kernel.layout import NONE, codes
 from zdsim.kernel.luck import law_place, raw, unit
 from zdsim.plane.luck import stream_key
 from zdsim.plane.traffic import ARRIVAL_ROW, UNIT_GAPS, Arrivals, Traffic
@@ -104,6 +104,8 @@ def _draw(  # type: ignore[no-untyped-def]
     last = state["last_s"]
     piece = state["piece"]
     explicit = kind == _EXPLICIT
+    known = NONE  # piece whose figures are at hand
+    base = start = width = r0 = slope = 0.0
     for n in range(rows.size):
         who = state["next"]
         if explicit:
@@ -129,31 +131,35 @@ def _draw(  # type: ignore[no-untyped-def]
                 return n
             while piece + 1 < integral.size and integral[piece + 1] <= s:
                 piece += 1
-            i = min(piece, knots.size - 2)
-            rest = s - integral[i]
-            width = knots[i + 1] - knots[i]
-            r0 = rates[i]
-            slope = 0.0
-            if width > 0.0:
-                slope = (rates[i + 1] - r0) / width
+            if piece != known:
+                known = piece
+                i = min(piece, knots.size - 2)
+                base = integral[i]
+                start = knots[i]
+                width = knots[i + 1] - start
+                r0 = rates[i]
+                slope = (rates[i + 1] - r0) / width if width > 0.0 else 0.0
+            rest = s - base
             root = np.sqrt(max(r0 * r0 + 2.0 * slope * rest, 0.0))
             x = 0.0
             if r0 + root > 0.0:
                 x = (2.0 * rest) / (r0 + root)
-            t = max(last, knots[i] + min(x, width))
+            t = max(last, start + min(x, width))
             last = t
         row = rows[n]
         row["t"] = t
 
-        u = unit(raw(keys[_USER], who, _ONLY))
-        cell = np.int64(u * (guide.size - 1))
-        low, high = guide[cell], guide[cell + 1]
-        while low < high:  # the first with u < cut lies in low .. high
-            middle = (low + high) >> 1
-            if user_cut[middle] > u:
-                high = middle
-            else:
-                low = middle + 1
+        low = _ONLY
+        if user_cut.size > 1:
+            u = unit(raw(keys[_USER], who, _ONLY))
+            cell = np.int64(u * (guide.size - 1))
+            low, high = guide[cell], guide[cell + 1]
+            while low < high:  # the first with u < cut lies in low .. high
+                middle = (low + high) >> 1
+                if user_cut[middle] > u:
+                    high = middle
+                else:
+                    low = middle + 1
         row["user"] = low
 
         klass = 0
@@ -166,7 +172,7 @@ def _draw(  # type: ignore[no-untyped-def]
         at, share = law_place(raw(keys[_WORK], who, _ONLY))
         at += klass * _TABLE
         row["work_s"] = work[at] + share * (work[at + 1] - work[at])
-        row["proxy"] = np.int64(unit(raw(keys[_PROXY], who, _ONLY)) * n_proxies)
+        row["proxy"] = np.int64(unit(raw(keys[_PROXY], who, _ONLY)) * n_proxies) if n_proxies > 1 else _ONLY
         state["next"] = who + 1
         state["sum"] = total
         state["last_s"] = last

@@ -4,7 +4,7 @@ import numpy as np
 
 from zdsim.kernel.client import client_end, fail, strain, window
 from zdsim.kernel.database import forget_pool, give_back_connection, leave_server, why_no_connection
-from zdsim.kernel.jit import jit
+from zdsim.kernel.jit import inlined, jit
 from zdsim.kernel.layout import (
     ATTEMPT_MASK,
     NONE,
@@ -70,7 +70,7 @@ def begin(w, t, slot):  # type: ignore[no-untyped-def]
         arm(w, _REQUEST_TIMEOUT, 2 * slot, t + w["request_timeout_s"])
 
 
-@jit
+@inlined
 def _count_routed(w, t, pod):  # type: ignore[no-untyped-def]
     revision = pod_row(w, pod)["revision"]
     routed(w, window(w, t) * (w["n_revisions"] + 1) + revision)["v"] += 1

@@ -159,7 +159,7 @@ def _back_off(w, t, slot):  # type: ignore[no-untyped-def]
         push(w, at, _RETRY | key, fresh)
 
 
-@jit
+@inlined
 def _end_request(w, t, slot, outcome, cause):  # type: ignore[no-untyped-def]
     """Count the request, and let its user think if it is a closed one."""
     a = attempt(w, slot)

@@ -17,7 +17,7 @@ from zdsim.kernel.database import (
     statement_timeout,
 )
 from zdsim.kernel.heap import close_hole
-from zdsim.kernel.jit import entry, jit
+from zdsim.kernel.jit import entry, inlined, jit
 from zdsim.kernel.layout import (
     ATTEMPT_BITS,
     ATTEMPT_MASK,
@@ -102,7 +102,7 @@ def play(world, op, pod, number, t):  # type: ignore[no-untyped-def]
     return np.int64(_REACHED), answer
 
 
-@jit
+@inlined
 def _short_of(w):  # type: ignore[no-untyped-def]
     """What the worst step would have no room for, as a `Halt`; REACHED if nothing."""
     need = w["n_live"] + SPARE
@@ -172,7 +172,7 @@ def _advance(w, until):  # type: ignore[no-untyped-def]
             return np.int64(_SIGNAL)
 
 
-@jit
+@inlined
 def _finish_step(w, t):  # type: ignore[no-untyped-def]
     """Those who were woken act, in their order."""
     while queue(w, LINE)["n"] > 0:
@@ -188,7 +188,7 @@ def _finish_step(w, t):  # type: ignore[no-untyped-def]
         close_hole(w)
 
 
-@jit
+@inlined
 def _arrive(w, t):  # type: ignore[no-untyped-def]
     """The next open request begins."""
     row = arrival(w, w["next_arrival"])
@@ -204,7 +204,7 @@ def _arrive(w, t):  # type: ignore[no-untyped-def]
     begin(w, t, slot)
 
 
-@jit
+@inlined
 def _pop(w, t, key):  # type: ignore[no-untyped-def]
     """Play the heap's first event. False: its attempt is no more where it was, nothing happens."""
     slot = event(w, 0)["slot"]
@@ -244,7 +244,7 @@ def _ring(w, t, rank):  # type: ignore[no-untyped-def]
         request_timeout(w, t, slot)
 
 
-@jit
+@inlined
 def _service_end(w, t, slot):  # type: ignore[no-untyped-def]
     """The worker's own part is done: an error, queries, or the answer."""
     a = attempt(w, slot)

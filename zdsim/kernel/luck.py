@@ -23,7 +23,7 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _UNIT: Final = luck.UNIT
 _TOP: Final = 1 << 52
 _LEVELS: Final = laws.LEVELS
-_CELLS: Final = laws.CELLS
+_CELL_BITS: Final = laws.CELLS.bit_length() - 1
 _ROW: Final = laws.CELLS + 1
 _TABLE: Final = 2 * laws.LEVELS * _ROW
 _LAST: Final = laws.CELLS / float(1 << (52 - laws.LEVELS + 1))
@@ -42,6 +42,20 @@ def _bit_length(typingctx: Any, value: Any) -> Any:
 
 
 bit_length: Callable[..., Any] = intrinsic(_bit_length)
+
+
+def _power_of_two(typingctx: Any, exponent: Any) -> Any:
+    """2.0 to the power of an int64 between -1022 and 1023, put together from its bits."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        i64 = ir.IntType(64)
+        biased = builder.add(args[0], ir.Constant(i64, 1023))
+        return builder.bitcast(builder.shl(biased, ir.Constant(i64, 52)), ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+power_of_two: Callable[..., Any] = intrinsic(_power_of_two)
 
 
 @inlined
@@ -83,8 +97,7 @@ def law_place(bits):  # type: ignore[no-untyped-def]
         level = np.int64(_LEVELS - 1)
         position = v * _LAST
     else:
-        octave = np.int64(1) << (51 - level)
-        position = (v - octave) * (_CELLS / np.float64(octave))
+        position = (v - (np.int64(1) << (51 - level))) * power_of_two(_CELL_BITS - 51 + level)
     cell = np.int64(position)
     return (side * _LEVELS + level) * _ROW + cell, position - cell
 

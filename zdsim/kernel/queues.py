@@ -25,7 +25,7 @@ def pool_queue(pod):  # type: ignore[no-untyped-def]
     return FIRST_POD_QUEUE + 2 * pod + 1
 
 
-@jit
+@inlined
 def enqueue(w, number, slot):  # type: ignore[no-untyped-def]
     """To the end of a queue."""
     of = queue(w, number)
@@ -41,7 +41,7 @@ def enqueue(w, number, slot):  # type: ignore[no-untyped-def]
     of["n"] += 1
 
 
-@jit
+@inlined
 def leave(w, number, slot):  # type: ignore[no-untyped-def]
     """Out of a queue, from anywhere in it."""
     of = queue(w, number)

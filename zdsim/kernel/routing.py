@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zdsim.kernel.jit import jit
+from zdsim.kernel.jit import inlined, jit
 from zdsim.kernel.layout import (
     ATTEMPT_BITS,
     ATTEMPT_MASK,
@@ -50,7 +50,7 @@ def draw_revision(w, slot):  # type: ignore[no-untyped-def]
     return last
 
 
-@jit
+@inlined
 def choose(w, slot):  # type: ignore[no-untyped-def]
     """Row of the pod for this attempt among its list of candidates, or NONE."""
     a = attempt(w, slot)

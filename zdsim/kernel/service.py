@@ -4,7 +4,7 @@ import numpy as np
 
 from zdsim.kernel.client import client_end, warm
 from zdsim.kernel.heap import push
-from zdsim.kernel.jit import jit
+from zdsim.kernel.jit import inlined, jit
 from zdsim.kernel.layout import PROBE_KEY, RANK_SHIFT, State, attempt, codes, pod_row, queue, revision_row
 from zdsim.kernel.queues import first, free_row, raise_signal, wake, worker_queue
 from zdsim.plane.vocabulary import ProbeDepth, Rank, SignalKind
@@ -15,7 +15,7 @@ _IDLE, _YES = codes(SignalKind.IDLE, 1)
 _DEPENDENCIES, _WARM = codes(ProbeDepth.DEPENDENCIES, ProbeDepth.WARM)
 
 
-@jit
+@inlined
 def start_service(w, t, slot):  # type: ignore[no-untyped-def]
     """The worker begins; how long it takes is settled now."""
     a = attempt(w, slot)

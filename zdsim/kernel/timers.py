@@ -71,11 +71,11 @@ def disarm(w, row):  # type: ignore[no-untyped-def]
 def earliest(w):  # type: ignore[no-untyped-def]
     """Rank of the timer that rings first, or NONE; its time is in ``w["timer_t"]``."""
     t = INF
-    found = np.int64(NONE)
+    found = NONE
     for rank in range(_POOL, _REQUEST + 1):
         head = chain(w, rank)["head"]
         if head != NONE and timer(w, head)["t"] < t:
             t = timer(w, head)["t"]
-            found = rank
+            found = np.int64(rank)
     w["timer_t"] = t
     return found
