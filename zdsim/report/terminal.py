@@ -74,7 +74,7 @@ def run_text(
     if quiet:
         return _rendered(console, headline(summary, signs))
     parts: list[RenderableType] = [_title(record, signs), Text(), headline(summary, signs)]
-    parts += _drops(record, summary, signs)
+    parts += _drops(record, summary, signs, console.width)
     parts += [_heading("Blast radius"), _facts(_blast_radius(summary))]
     parts += _rollback(record, summary, signs)
     parts += [_heading("Rollout"), _facts(_rollout(record, summary))]
@@ -130,19 +130,20 @@ def _title(record: RunRecord, signs: Glyphs) -> Text:
     return line
 
 
-def _drops(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> list[RenderableType]:
+def _drops(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs, width: int) -> list[RenderableType]:
     asked = summary["requests"]
     dropped = asked["dropped"]
     if not dropped:
         return []
+    longest = max(1, min(24, width - 40))
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")
     table.add_column(justify="right")
-    table.add_column()
+    table.add_column(overflow="fold")
     for reason, n in sorted(asked["by_reason"].items(), key=lambda item: -item[1]):
         if n:
-            bar = signs.bar * max(1, round(24 * n / dropped))
+            bar = signs.bar * max(1, round(longest * n / dropped))
             table.add_row(Text(reason), count(n), percent(n / dropped), Text(bar, style="red"))
     why = Table.grid(padding=(0, 1))
     why.add_column(width=1)
@@ -156,15 +157,15 @@ def _drops(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> list
         _heading("Dropped requests by reason"),
         _indent(table),
         _heading("Over time"),
-        _indent(_over_time(record, signs)),
+        _indent(_over_time(record, signs, max(8, min(SPARKS, width - 24)))),
         _heading("Why, and what would help"),
         _indent(why),
     ]
 
 
-def _over_time(record: RunRecord, signs: Glyphs) -> Text:
+def _over_time(record: RunRecord, signs: Glyphs, columns: int) -> Text:
     """Drops in slices of the busy part of the run as one line of levels, with the rollout below it."""
-    sliced = slices(record, focus(record), at_most=SPARKS)
+    sliced = slices(record, focus(record), at_most=columns)
     rates = sliced.dropped.sum(axis=1) / np.diff(sliced.edges_s)
     n, begin_s, end_s = rates.size, float(sliced.edges_s[0]), float(sliced.edges_s[-1])
     top = len(signs.levels) - 1
