@@ -199,6 +199,11 @@ def _write_files(record: RunRecord, summary: Mapping[str, Any], folder: Path) ->
 
 def _swap(partial: Path, target: Path) -> None:
     """Put `partial` in the place of `target`; what is not ours moves with it."""
+    if target.exists() and Path.cwd().is_relative_to(target):
+        # Somebody stands in it (`zdsim run -o .`) and must not find it gone: file by file, each whole.
+        for name in FILES:
+            (partial / name).replace(target / name)
+        return
     old = target.parent / f"{partial.name}.old"
     if target.exists():
         target.rename(old)

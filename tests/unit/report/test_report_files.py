@@ -113,6 +113,18 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_the_folder_one_stands_in_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    silent = silent_record()
+    for _ in range(2):
+        write_run(silent, summarise(silent), Path("."))
+        assert set(written_names(Path("."))) == set(FILES)
+    assert written_names(tmp_path) == ["here"]
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_a_folder_behind_a_link_is_taken(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
