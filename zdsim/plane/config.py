@@ -54,6 +54,8 @@ class Streams:
     think: int
     closed_class: int
     closed_work: int
+    segment: int
+    mirror: int
 
     @classmethod
     def of(cls, seed: int) -> "Streams":
@@ -128,6 +130,7 @@ class PlaneConfig:
 
     start_s: float = 0.0  # time at which the plane begins, 0 or before: pods may be made before the first request
 
+    mirrors: bool = False  # keep latencies of mirrored attempts
     log_requests: bool = False  # keep one row for every request (tests)
     lost_rows: int = 10_000  # rows kept of lost requests
 
@@ -146,6 +149,14 @@ class PlaneConfig:
     @property
     def streams(self) -> Streams:
         return Streams.of(self.seed)
+
+
+def _none() -> FloatArray:
+    return np.zeros(0)
+
+
+def _none_int() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(slots=True, eq=False)
@@ -174,6 +185,11 @@ class PlaneRecord:
     events: int = 0  # request events played (not part of the parity contract)
     db_connections: int = 0  # open now
     db_peak: int = 0  # most open at once
+    service_sum: FloatArray = field(default_factory=_none)  # (W, R + 1), seconds of service begun
+    query_count: IntArray = field(default_factory=_none_int)  # (W, R + 1), queries begun
+    query_sum: FloatArray = field(default_factory=_none)  # (W, R + 1), seconds of query time begun
+    mirrored: IntArray = field(default_factory=_none_int)  # (W, R + 1, O), mirrored attempts by window of their end
+    mirror_latency: IntArray = field(default_factory=_none_int)  # (W, R + 1, B) with config.mirrors, else (0, R + 1, B)
 
     @classmethod
     def empty(cls, config: PlaneConfig) -> "PlaneRecord":
@@ -189,6 +205,11 @@ class PlaneRecord:
             stale_count=np.zeros(N_CAUSES, dtype=np.int64),
             users=np.zeros(config.n_users, dtype=np.uint8),
             last_routed=np.full(config.n_revisions, np.nan),
+            service_sum=np.zeros((w, r)),
+            query_count=np.zeros((w, r), dtype=np.int64),
+            query_sum=np.zeros((w, r)),
+            mirrored=np.zeros((w, r, N_OUTCOMES), dtype=np.int64),
+            mirror_latency=np.zeros((w if config.mirrors else 0, r, histogram.N_BUCKETS), dtype=np.int64),
             lost=np.zeros(0, dtype=REQUEST_ROW),
             log=np.zeros(0, dtype=REQUEST_ROW),
             pod_served=np.zeros(0, dtype=np.int64),

@@ -100,9 +100,10 @@ class ProbeAnswer(IntEnum):
 
 
 # User flags, one byte a user.
-USER_ACTIVE, USER_EXPOSED, USER_HARMED = 1, 2, 4
+USER_ACTIVE, USER_EXPOSED, USER_HARMED, USER_STUCK = 1, 2, 4, 8
 
 # Request numbers, disjoint by sender. Open requests count from 0 in order of arrival.
+MIRROR_ID = 1 << 49  # + the number of the request that is mirrored
 CLOSED_ID = 1 << 50  # + user * CLOSED_STRIDE + k, k = 0, 1, ...
 CLOSED_STRIDE = 1 << 28
 PROBE_ID = 1 << 51  # + serial number of shared-lane probes in order of their start
