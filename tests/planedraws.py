@@ -34,29 +34,25 @@ _THINK = [constant(GRID), constant(4 * GRID), _EXP[0.06], _EXP[0.15]]
 #: Causes that a control plane names when it ends a process.
 _ENDS = [Cause.KILLED_AT_GRACE_END, Cause.CRASHED, Cause.LIVENESS_KILLED, Cause.POD_KILLED]
 
-_EVENTS = [
-    "drain",
-    "drain",
-    "kill",
-    "kill",
-    "restart",
-    "restart",
-    "hang",
-    "probe",
-    "probe",
-    "view",
-    "view",
-    "weights",
-    "slow",
-    "error",
-    "work",
-    "queries",
-    "closing",
-    "removed",
-    "memory",
-    "remove",
-]
-_DB_EVENTS = ["down", "down", "up", "db_factor", "db_max", "db_max"]
+#: What may happen, and how often: kind, weight.
+_EVENTS = {
+    "drain": 3,
+    "kill": 2,
+    "restart": 3,
+    "hang": 3,
+    "probe": 2,
+    "view": 2,
+    "weights": 2,
+    "slow": 1,
+    "error": 1,
+    "work": 1,
+    "queries": 1,
+    "closing": 2,
+    "removed": 1,
+    "memory": 1,
+    "remove": 1,
+}
+_DB_EVENTS = {"down": 3, "up": 1, "db_factor": 2, "db_max": 4}
 
 
 class Dice:
@@ -125,7 +121,7 @@ def _client(dice: Dice) -> dict[str, Any]:
 
 
 def _database(dice: Dice) -> dict[str, Any]:
-    if not dice.flag():
+    if not dice.whole(0, 2):
         return {}
     patience = [NEVER, 1.0, 4 * GRID, GRID, 0.1, 0.0]
     return {
@@ -186,7 +182,8 @@ def _event(dice: Dice, made: PlaneConfig, n_pods: int) -> list[Call]:
     later = t + dice.one([0.0, GRID, 4 * GRID, 0.2, 1.0])
     others = tuple(other for other in range(n_pods) if other != row)
     views = [Call(later, "set_view", (proxy, others)) for proxy in range(made.n_proxies)]
-    kind = dice.one([*_EVENTS, *(_DB_EVENTS if made.has_db else ())])
+    possible = _EVENTS | (_DB_EVENTS if made.has_db else {})
+    kind = dice.one([kind for kind, weight in possible.items() for _ in range(weight)])
     match kind:
         case "drain":
             begin = [Call(t, "mark_removed", (row,))] if dice.flag() else []
@@ -202,7 +199,8 @@ def _event(dice: Dice, made: PlaneConfig, n_pods: int) -> list[Call]:
         case "remove":
             return [Call(t, "remove_network", (row,))]
         case "hang":
-            return [Call(t, "hang", (row,)), Call(later, "end_process", (row, Cause.LIVENESS_KILLED))]
+            killed = t + dice.one([0.0, 4 * GRID, 0.3, 1.0, 3.0])
+            return [Call(t, "hang", (row,)), Call(killed, "end_process", (row, Cause.LIVENESS_KILLED))]
         case "probe":
             asked = (("shared", dice.flag()), ("ref", dice.whole(0, 99)))
             return [Call(t, "probe", (row, dice.one(list(ProbeDepth))), asked)]
@@ -223,7 +221,7 @@ def _event(dice: Dice, made: PlaneConfig, n_pods: int) -> list[Call]:
         case "queries":
             return [Call(t, "set_n_queries", (revision, klass, dice.whole(0, 3)))]
         case "closing":
-            return [Call(t, "set_closing", (row,), (("closing", dice.flag()),))]
+            return [Call(t, "set_closing", (row,), (("closing", dice.whole(0, 3) > 0),))]
         case "removed":
             return [Call(t, "mark_removed", (row,))]
         case "down":

@@ -218,6 +218,14 @@ def test_idle_time_and_drain_end_together(make: MakePlane) -> None:
     assert ends(played)[1] == (1, 0.8, RESET, Cause.EXITED_AT_SIGTERM, 1)
 
 
+def test_connections_close_when_the_drain_begins_not_when_it_ends(make: MakePlane) -> None:
+    """Two idle connections; one works until 1.25, the other was closed at 1.0625 and its client knows at 1.1875."""
+    made = one_by_one(0.25, [0.0, 0.0, 1.0, 1.3125], pool=2, workers=2, close_notice_s=0.125)
+    played = run(make, made, [*serving([0], made), Call(1.0625, "stop_accepting", (0,))])
+    assert played.signals == [Signal(1.25, SignalKind.IDLE, pod=0, ref=0)]
+    assert ends(played)[-1] == (3, 1.3125, REFUSED, Cause.EXITED_AT_SIGTERM, 1)
+
+
 # --- the end of a process -------------------------------------------------------------------------------------
 def test_a_drain_answers_what_it_has_and_says_so(make: MakePlane) -> None:
     made = one_by_one(0.5, [0.0, 0.0, 0.5])
