@@ -221,7 +221,7 @@ _SCALARS: Final = {
         max_age_s close_notice_s server_idle_s warm_step_s warm_over_s warm_age_s probe_work_s db_pool_timeout_s
         db_statement_timeout_s db_factor found_opened
     """,
-    np.uint64: "k_route k_route2 k_revision k_jitter k_error k_query k_think k_closed_class k_closed_work",
+    np.uint64: "k_route k_route2 k_revision k_jitter k_error k_query k_think k_closed_class k_closed_work k_segment k_mirror",
     np.int64: """
         n_events n_live free n_signals n_pods pod_room next_arrival n_arrivals no_more_arrivals next_id hole
         started ended attempts_begun events_played n_lost lost_room n_log logging fault n_windows n_users n_revisions
