@@ -130,7 +130,7 @@ def _play(
     if as_json and not quiet:
         for notice in loaded.notices:
             print(notice, file=sys.stderr)
-    with _progress(scenario.name, quiet=quiet) as progress:
+    with _progress(scenario.name, quiet=quiet, color=color) as progress:
         result = api.simulate(loaded, seed, plane=plane, progress=progress)
         if folder is not None:
             result.save(folder)
@@ -196,18 +196,17 @@ def _console(color: str) -> Console:
 
 
 @contextmanager
-def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+def _progress(what: str, *, quiet: bool, color: str = "auto") -> Iterator[Callable[[float], None] | None]:
     """A bar on standard error if somebody watches it; nothing in a pipe."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
 
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, no_color=True if color == "never" else None)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(Text(what).plain, total=1.0)
+        task = bar.add_task(what, total=1.0)
         shown = 0.0
 
         def advance(share: float) -> None:
