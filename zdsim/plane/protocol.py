@@ -96,6 +96,15 @@ class DataPlane(Protocol):
     def set_weights(self, weights: Sequence[float] | None, now: float) -> None:
         """Shares of requests by revision (sum 1), or None: every pod alike."""
 
+    def set_match(self, revision: int, share: float, classes: Sequence[bool], now: float) -> None:
+        """While weights are set, `share` of the users go to `revision` with requests of `classes`; -1: no match."""
+
+    def set_cookie(self, revision: int, now: float) -> None:
+        """Users whom the weights once sent to `revision` stay there while it has any weight; -1: no cookie."""
+
+    def set_mirror(self, revision: int, share: float, now: float) -> None:
+        """A copy of `share` of the requests goes to `revision` too, its answer to nobody; -1: no mirror."""
+
     # --- revisions --------------------------------------------------------------------------------------------
     def set_error_rate(self, revision: int, klass: int, rate: float, now: float) -> None: ...
 
