@@ -51,6 +51,9 @@ _EVENTS = {
     "removed": 1,
     "memory": 1,
     "remove": 1,
+    "match": 1,
+    "cookie": 1,
+    "mirror": 2,
 }
 _DB_EVENTS = {"down": 3, "up": 1, "db_factor": 2, "db_max": 4}
 
@@ -169,6 +172,7 @@ def draw_config(dice: Dice) -> PlaneConfig:
         probe_work_s=dice.one([0.001, GRID, 0.0]),
         start_s=dice.one([0.0, -1.0, -30.3]),
         lost_rows=dice.one([10_000, 0, 3]),
+        mirrors=dice.flag(),
         **(_traffic(dice) | _client(dice) | _database(dice)),
     )
 
@@ -212,6 +216,13 @@ def _event(dice: Dice, made: PlaneConfig, n_pods: int) -> list[Call]:
             share = dice.one([0.0, 0.25, 0.5, 1.0])
             split = (1.0,) if made.n_revisions == 1 else (1.0 - share, share)
             return [Call(t, "set_weights", (dice.one([split, split, None]),))]
+        case "match":
+            classes = tuple(dice.flag() for _ in range(made.n_classes))
+            return [Call(t, "set_match", (dice.whole(-1, made.n_revisions - 1), dice.one([0.5, 0.2, 1.0]), classes))]
+        case "cookie":
+            return [Call(t, "set_cookie", (dice.whole(-1, made.n_revisions - 1),))]
+        case "mirror":
+            return [Call(t, "set_mirror", (dice.whole(-1, made.n_revisions - 1), dice.one([1.0, 0.5, 0.0])))]
         case "slow":
             return [Call(t, "set_pod_factor", (row, dice.one([1.0, 3.0, 0.5])))]
         case "error":

@@ -147,6 +147,19 @@ def test_luck_belongs_to_the_request(make: MakePlane, mode: RouterMode, algorith
     assert len(set(by_itself["outcome"])) > 1
 
 
+def test_a_mirror_is_unheard(make: MakePlane) -> None:
+    """Where nobody waits for anybody, copies change nothing for those who are copied."""
+    made = config(rate=80.0, n_revisions=2, errors=0.1, workers=1000, pool=4)
+    calls = [*serving([0, 0, 1], made), Call(0.0, "set_weights", ((1.0, 0.0),))]
+    alone = play(make(made), Script(tuple(calls)), UNTIL_S).record
+    copied = play(make(made), Script((*calls, Call(0.5, "set_mirror", (1, 0.5)))), UNTIL_S).record
+    assert copied.mirrored.sum() > 30
+    assert copied.mirrored[:, 1].sum() == copied.mirrored.sum()
+    for name in ("counts", "users", "routed", "causes", "pod_served"):
+        assert np.array_equal(getattr(alone, name), getattr(copied, name)), name
+    assert alone.log.tobytes() == copied.log.tobytes()
+
+
 def test_a_later_request_changes_no_earlier_one(make: MakePlane) -> None:
     """Causality: what ended before a further arrival is as if there were none."""
     times = [k / 40.0 for k in range(80)]

@@ -16,6 +16,7 @@ from zdsim.plane.config import PlaneConfig
 from zdsim.plane.laws import value
 from zdsim.plane.luck import raw, unit
 from zdsim.plane.vocabulary import Cause, Outcome, Rank, RouterMode, SignalKind
+from zdsim.reference.books import Books
 from zdsim.reference.client import Clients
 from zdsim.reference.clock import PlaneClock, when
 from zdsim.reference.database import Database
@@ -34,6 +35,7 @@ class AttemptLife:
         self,
         config: PlaneConfig,
         clock: PlaneClock,
+        books: Books,
         router: Router,
         clients: Clients,
         service: Service,
@@ -41,6 +43,7 @@ class AttemptLife:
     ) -> None:
         self._config = config
         self._clock = clock
+        self._books = books
         self._router = router
         self._clients = clients
         self._service = service
@@ -53,8 +56,23 @@ class AttemptLife:
     def story(self, request: Request, number: int) -> Story:
         """An attempt: find a pod, be let in, be served, query the database, be answered."""
         attempt = self._clients.begin(request, number)
-        if not (yield from self._reach_a_pod(attempt)):
+        if (yield from self._reach_a_pod(attempt)):
+            yield from self._in_the_pod(attempt)
+
+    def mirror_story(self, copy: Request) -> Story:
+        """A copy of a request, for the mirror's revision: one attempt over a new connection, answered to nobody."""
+        attempt = Attempt(copy, number=1, start_s=self._clock.now)
+        pod = self._router.choose_mirror(attempt)
+        if pod is None:
             return
+        failure = yield from self._connect(attempt, pod)
+        if failure is None:
+            yield from self._in_the_pod(attempt)
+        elif attempt.client_waits:
+            self._not_reached(attempt, pod, failure)
+
+    def _in_the_pod(self, attempt: Attempt) -> Story:
+        """From the door of the process to its answer."""
         if not self._service.admit(attempt):
             strain = self._service.strain(attempt.at, self._clock.now)
             self._clients.fail(attempt, Outcome.OVERFLOW, strain)
@@ -62,8 +80,8 @@ class AttemptLife:
         self._set_deadline(attempt)
         if not (yield from self._be_served(attempt)):
             return
-        pod = attempt.at
-        if unit(raw(self._streams.error, request.number, number)) < self.error_rate[pod.revision][request.klass]:
+        pod, request = attempt.at, attempt.request
+        if unit(raw(self._streams.error, *attempt.key)) < self.error_rate[pod.revision][request.klass]:
             cause = Cause.BAD_REVISION if self._exposing[pod.revision] else Cause.BASELINE_ERRORS
             self._service.respond(attempt, Outcome.APP_ERROR, cause)
             return
@@ -102,15 +120,13 @@ class AttemptLife:
                 kept, crossing = router.take_to_pod(attempt, now)
                 if kept is not None:
                     return self._go_over(attempt, kept.opened_s, crossing)
-            if self._service.takes(pod):
-                return self._go_over(attempt, now, None)
-            outcome = Outcome.REFUSED if pod.network else Outcome.UNREACHABLE
-            if outcome is Outcome.UNREACHABLE:
-                yield self._silence(attempt)
-                if attempt.still(Where.OVER):
-                    return False
+            failure = yield from self._connect(attempt, pod)
+            if failure is None:
+                return True
+            if not attempt.client_waits:
+                return False
             if not by_request or attempt.hops >= config.retry_on_connect:
-                self._clients.fail(attempt, outcome, Cause.DRAINING if pod.listening else pod.why)
+                self._not_reached(attempt, pod, failure)
                 return False
             attempt.hops += 1
             router.leaves(attempt)
@@ -123,13 +139,22 @@ class AttemptLife:
             self._clients.fail(attempt, Outcome.RESET, crossing)
         return crossing is None
 
-    def _silence(self, attempt: Attempt) -> Event:
-        """Nothing answers: the end of the wait for a connection."""
+    def _connect(self, attempt: Attempt, pod: Pod) -> Generator[Event, Any, Outcome | None]:
+        """Open a connection; an outcome: it could not be opened."""
+        now = self._clock.now
+        if self._service.takes(pod):
+            attempt.opened_s = now
+            return None
+        if pod.network:
+            return Outcome.REFUSED
         attempt.where = Where.CONNECTING
         self._router.enters(attempt)
         self._set_deadline(attempt)
-        until = self._clock.now + self._config.connect_timeout_s
-        return self._clock.moment(until, Rank.CONNECT_TIMEOUT, *attempt.key)
+        yield self._clock.moment(now + self._config.connect_timeout_s, Rank.CONNECT_TIMEOUT, *attempt.key)
+        return Outcome.UNREACHABLE
+
+    def _not_reached(self, attempt: Attempt, pod: Pod, failure: Outcome) -> None:
+        self._clients.fail(attempt, failure, Cause.DRAINING if pod.listening else pod.why)
 
     # --- in the pod -------------------------------------------------------------------------------------------
     def _be_served(self, attempt: Attempt) -> StepOfStory:
@@ -139,8 +164,9 @@ class AttemptLife:
             yield attempt.turn
             if not attempt.still(Where.SERVICE):
                 return False
-        attempt.service_start_s = self._clock.now
-        attempt.service_end_s = self._clock.now + self._service.wall_s(attempt, self._clock.now)
+        now = self._clock.now
+        attempt.service_start_s = now
+        attempt.service_end_s = now + self._service.start(attempt, now)
         yield self._clock.moment(attempt.service_end_s, Rank.SERVICE_END, *attempt.key)
         return attempt.still(Where.SERVICE) and not self._stuck(attempt)
 
@@ -181,6 +207,7 @@ class AttemptLife:
 
         bits = raw(self._streams.query, attempt.request.number, attempt.number * _QUERIES + attempt.query)
         wall_s = value(config.laws[config.query_law[attempt.request.klass]], bits) * database.factor
+        self._books.query_begins(pod, wall_s, self._clock.now)
         yield self._clock.moment(self._clock.now + wall_s, Rank.QUERY_END, *attempt.key)
         if not attempt.still(Where.RUNNING):
             return False

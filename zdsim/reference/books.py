@@ -9,7 +9,7 @@ import numpy as np
 
 from zdsim.plane.config import REQUEST_ROW, PlaneConfig, PlaneRecord
 from zdsim.plane.histogram import bucket
-from zdsim.plane.vocabulary import USER_ACTIVE, USER_EXPOSED, USER_HARMED, Cause, Outcome
+from zdsim.plane.vocabulary import USER_ACTIVE, USER_EXPOSED, USER_HARMED, USER_STUCK, Cause, Outcome
 from zdsim.reference.state import Attempt, Pod, Request
 
 
@@ -44,6 +44,29 @@ class Books:
     def admitted(self, attempt: Attempt) -> None:
         if self._exposing[attempt.at.revision]:
             self._record.users[attempt.request.user] |= USER_EXPOSED
+
+    def stuck(self, user: int) -> bool:
+        """Does the user hold a cookie?"""
+        return bool(self._record.users[user] & USER_STUCK)
+
+    def stick(self, user: int) -> None:
+        self._record.users[user] |= USER_STUCK
+
+    def forget_cookies(self) -> None:
+        self._record.users &= 0xFF ^ USER_STUCK
+
+    def service_begins(self, pod: Pod, wall_s: float, t: float) -> None:
+        self._record.service_sum[self._window(t), pod.revision] += wall_s
+
+    def query_begins(self, pod: Pod, wall_s: float, t: float) -> None:
+        self._record.query_count[self._window(t), pod.revision] += 1
+        self._record.query_sum[self._window(t), pod.revision] += wall_s
+
+    def mirror_ends(self, attempt: Attempt, outcome: Outcome, t: float) -> None:
+        window, revision = self._window(t), attempt.at.revision
+        self._record.mirrored[window, revision, outcome] += 1
+        if outcome is Outcome.OK and self._config.mirrors:
+            self._record.mirror_latency[window, revision, bucket(t - attempt.start_s)] += 1
 
     def served(self, pod: Pod) -> None:
         self._pod_served[pod.row] += 1

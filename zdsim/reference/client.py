@@ -90,22 +90,25 @@ class Clients:
 
     def end(self, attempt: Attempt, outcome: Outcome, cause: Cause) -> None:
         """The client's end of an attempt: its answer, an error, or it gave up. The pod may work on."""
-        now = self._clock.now
+        now, request = self._clock.now, attempt.request
         assert attempt.client_waits, f"attempt {attempt.key} ends twice at its client"
         attempt.client_waits = False
         self._router.leaves(attempt)
+        if request.mirrored:
+            self._books.mirror_ends(attempt, outcome, now)
+            return
         if outcome is Outcome.OK:
             self._books.served(attempt.at)
         if self._config.pool > 0 and outcome in _ANSWERED:
             self._router.keep(attempt, now)
         if outcome is not Outcome.OK and self._may_retry(attempt, outcome):
-            request, number = attempt.request, attempt.number + 1
+            number = attempt.number + 1
             again = self._clock.moment(now + self._backoff(attempt), Rank.RETRY, request.number, number)
             when(again, self._launch, request, number)
             return
         self._books.request_ends(attempt, outcome, cause, now)
-        if attempt.request.closed_user >= 0:
-            self._think(attempt.request.closed_user, attempt.request.closed_turn + 1)
+        if request.closed_user >= 0:
+            self._think(request.closed_user, request.closed_turn + 1)
 
     def _may_retry(self, attempt: Attempt, outcome: Outcome) -> bool:
         """Do the rules and the budget allow another attempt? It is paid for if they do."""

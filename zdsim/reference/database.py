@@ -26,6 +26,9 @@ class Database:
     def answers(self) -> bool:
         return self.up
 
+    def strained(self) -> bool:
+        return not self.up or self.factor > 1.0 or bool(self.slot_queue)
+
     # --- connections ------------------------------------------------------------------------------------------
     def take_connection(self, pod: Pod) -> bool:
         """An idle connection of the pod's pool, or a new one where both pool and server allow it."""

@@ -5,10 +5,11 @@ Each call is one step: it moves the clock to its time, does what it says, and le
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from zdsim.plane.config import PlaneConfig, PlaneRecord
 from zdsim.plane.protocol import Signal, Stop
-from zdsim.plane.vocabulary import PROBE_ID, Cause, Outcome, ProbeAnswer, ProbeDepth, SignalKind
+from zdsim.plane.vocabulary import MIRROR_ID, PROBE_ID, Cause, Outcome, ProbeAnswer, ProbeDepth, SignalKind
 from zdsim.reference.attempt import AttemptLife
 from zdsim.reference.books import Books
 from zdsim.reference.client import Clients
@@ -33,12 +34,18 @@ class ReferencePlane:
         self._database = Database(config, self._books, self._pods)
         self._clients = Clients(config, self._clock, self._books, self._router, self._launch)
         self._service = Service(config, self._clock, self._books, self._router, self._clients, self._database)
-        self._life = AttemptLife(config, self._clock, self._router, self._clients, self._service, self._database)
+        self._life = AttemptLife(
+            config, self._clock, self._books, self._router, self._clients, self._service, self._database
+        )
         self._probes = 0  # through worker queues so far
         self._clock.settle()
 
     def _launch(self, request: Request, number: int) -> None:
         self._clock.process(self._life.story(request, number))
+        if number == 1 and self._router.mirrors(request):
+            # Its turn comes when the original's beginning has been told, which wakes nobody else.
+            copy = replace(request, number=MIRROR_ID + request.number, closed_user=-1, mirrored=True)
+            self._clock.process(self._life.mirror_story(copy))
 
     # --- time -------------------------------------------------------------------------------------------------
     @property
@@ -136,7 +143,7 @@ class ReferencePlane:
             if attempt.is_probe:
                 self._service.signal(SignalKind.PROBE_DONE, pod, attempt.probe_ref, ok=False)
             elif attempt.client_waits:
-                seen += 1
+                seen += not attempt.request.mirrored
                 self._save_work(attempt, now)
                 self._clients.end(attempt, Outcome.RESET, cause)
         pod.present.clear()
@@ -208,6 +215,22 @@ class ReferencePlane:
     def set_weights(self, weights: Sequence[float] | None, now: float) -> None:
         with self._step(now):
             self._router.weights = None if weights is None else [float(weight) for weight in weights]
+
+    def set_match(self, revision: int, share: float, classes: Sequence[bool], now: float) -> None:
+        with self._step(now):
+            self._router.match_revision = revision
+            self._router.match_share = share
+            self._router.match_classes = list(classes)
+
+    def set_cookie(self, revision: int, now: float) -> None:
+        with self._step(now):
+            self._router.cookie_revision = revision
+            self._books.forget_cookies()
+
+    def set_mirror(self, revision: int, share: float, now: float) -> None:
+        with self._step(now):
+            self._router.mirror_revision = revision
+            self._router.mirror_share = share
 
     # --- revisions --------------------------------------------------------------------------------------------
     def set_error_rate(self, revision: int, klass: int, rate: float, now: float) -> None:

@@ -7,7 +7,7 @@ from zdsim.plane.config import PlaneConfig
 from zdsim.plane.luck import pick, raw, unit
 from zdsim.plane.vocabulary import Algorithm, Cause, RouterMode
 from zdsim.reference.books import Books
-from zdsim.reference.state import Attempt, Connection, Pod, Proxy
+from zdsim.reference.state import Attempt, Connection, Pod, Proxy, Request
 
 ANY_POD = -1  # key of the one stack of a proxy that chooses by connection
 _STICKY_USERS = 1 << 52
@@ -20,6 +20,12 @@ class Router:
         self._books = books
         self._streams = config.streams
         self.weights: list[float] | None = None
+        self.match_revision = -1  # for the users of a segment; -1: none
+        self.match_share = 0.0
+        self.match_classes: list[bool] = []
+        self.cookie_revision = -1  # where users stay; -1: none
+        self.mirror_revision = -1
+        self.mirror_share = 0.0
         self.proxies = [
             Proxy(cursors=[0] * (config.n_revisions + 1), tokens=config.retry_burst) for _ in range(config.n_proxies)
         ]
@@ -39,6 +45,20 @@ class Router:
         return attempt.pod
 
     def _draw_revision(self, attempt: Attempt, weights: Sequence[float]) -> int:
+        request, match, cookie = attempt.request, self.match_revision, self.cookie_revision
+        if match >= 0 and self.match_classes[request.klass] and self._in_segment(request.user):
+            return match
+        if cookie >= 0 and weights[cookie] > 0.0 and self._books.stuck(request.user):
+            return cookie
+        revision = self._draw_by_weight(attempt, weights)
+        if revision == cookie:
+            self._books.stick(request.user)
+        return revision
+
+    def _in_segment(self, user: int) -> bool:
+        return unit(raw(self._streams.segment, user, 0)) < self.match_share
+
+    def _draw_by_weight(self, attempt: Attempt, weights: Sequence[float]) -> int:
         request = attempt.request
         if self._config.sticky:
             u = unit(raw(self._streams.revision, _STICKY_USERS + request.user, 0))
@@ -81,6 +101,19 @@ class Router:
                 return pods[j] if load_j < load_i else pods[i]
         assert_never(algorithm)
 
+    # --- mirrored traffic -------------------------------------------------------------------------------------
+    def mirrors(self, request: Request) -> bool:
+        """Does a copy of the request go to the mirror's revision?"""
+        return self.mirror_revision >= 0 and unit(raw(self._streams.mirror, request.number, 0)) < self.mirror_share
+
+    def choose_mirror(self, copy: Attempt) -> Pod | None:
+        """A pod of the mirror's revision; None: there is none in view."""
+        proxy, revision = copy.request.proxy, self.mirror_revision
+        candidates = [pod for pod in proxy.view if pod.revision == revision]
+        copy.pod = self._pick(copy, proxy, candidates, revision) if candidates else None
+        return copy.pod
+
+    # --- in flight --------------------------------------------------------------------------------------------
     def enters(self, attempt: Attempt) -> None:
         """The client waits for an answer of its pod from now on."""
         in_flight = attempt.request.proxy.in_flight

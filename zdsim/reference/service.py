@@ -62,15 +62,19 @@ class Service:
         pod.accepted += 1
         if pod.memory_requests > 0 and pod.accepted == pod.memory_requests:
             self.signal(SignalKind.MEMORY, pod, pod.row)
-        self._books.admitted(attempt)
+        if not attempt.request.mirrored:
+            self._books.admitted(attempt)
         return True
 
     # --- the work ---------------------------------------------------------------------------------------------
-    def wall_s(self, attempt: Attempt, now: float) -> float:
-        """How long its service takes, started now."""
+    def start(self, attempt: Attempt, now: float) -> float:
+        """Its service starts now; how long it takes."""
         pod = attempt.at
         work_s = self._config.probe_work_s if attempt.is_probe else attempt.request.work_s
-        return ((work_s * self.revision_factor[pod.revision]) * self.warm(now - pod.since_s)) * pod.factor
+        wall_s = ((work_s * self.revision_factor[pod.revision]) * self.warm(now - pod.since_s)) * pod.factor
+        if not attempt.is_probe:
+            self._books.service_begins(pod, wall_s, now)
+        return wall_s
 
     def warm(self, age_s: float) -> float:
         """Slowness of a process of that age: its caches fill, its code gets compiled."""
@@ -92,6 +96,10 @@ class Service:
             return Cause.SLOW_POD
         if self.revision_factor[pod.revision] > 1.0:
             return Cause.SLOW_REVISION
+        if self._config.has_db and pod.pool_queue:
+            return Cause.DB_POOL
+        if self._config.has_db and self._database.strained():
+            return Cause.DB_SLOW
         return Cause.OVERLOAD
 
     # --- going out --------------------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ class Request:
     first_start_s: float = NAN
     closed_user: int = -1  # its closed user and the
     closed_turn: int = 0  # number of the request among that user's
+    mirrored: bool = False  # a copy: it uses up what others use, and nobody hears of its answer
 
 
 @dataclass(slots=True, eq=False)

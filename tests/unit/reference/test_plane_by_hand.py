@@ -306,6 +306,54 @@ def test_weights_split_the_revisions_and_users_stick(make: MakePlane) -> None:
     assert share == pytest.approx(0.25, abs=4.0 * np.sqrt(0.25 * 0.75 / 1000))
 
 
+def test_a_matched_segment_goes_to_its_revision(make: MakePlane) -> None:
+    """Whatever the weights say, half of the users, always the same, with requests of the first class only."""
+    made = config(rate=400.0, n_revisions=2, n_users=400, shares=[0.5, 0.5], work=[constant(0.0)] * 2, workers=1000)
+    calls = [*serving([0, 1], made), Call(0.0, "set_weights", ((1.0, 0.0),))]
+    log = run(make, made, [*calls, Call(0.0, "set_match", (1, 0.5, (True, False)))]).record.log
+    first = log[log["klass"] == 0]
+    assert (log["revision"][log["klass"] == 1] == 0).all()
+    by_user = {user: set(first["revision"][first["user"] == user]) for user in set(first["user"])}
+    assert all(len(seen) == 1 for seen in by_user.values())
+    share = np.mean([seen == {1} for seen in by_user.values()])
+    assert share == pytest.approx(0.5, abs=4.0 * 0.5 / np.sqrt(len(by_user)))
+
+
+def test_a_cookie_keeps_a_user_where_it_was(make: MakePlane) -> None:
+    """Once on the new revision, always there while it has any weight; forgotten when the cookie is set anew."""
+    made = one_by_one(0.25, [0.0, 1.0, 2.0, 3.0, 4.0], n_revisions=2)
+    weights = [(0.0, (0.0, 1.0)), (0.5, (1.0 - 1e-9, 1e-9)), (1.5, (1.0, 0.0)), (2.5, (1.0 - 1e-9, 1e-9))]
+    calls = [*serving([0, 1], made), Call(0.0, "set_cookie", (1,)), Call(3.5, "set_cookie", (1,))]
+    calls += [Call(t, "set_weights", (split,)) for t, split in weights]
+    assert pods(run(make, made, calls)) == [1, 1, 0, 1, 0]
+
+
+def test_a_mirror_loads_its_pods_and_tells_nobody(make: MakePlane) -> None:
+    """The copy takes the new pod's only worker at 0; the request that is sent there at 0.25 waits for it until 1."""
+    made = one_by_one(1.0, [0.0, 0.25], n_revisions=2, mirrors=True)
+    calls = [*serving([0, 1], made), Call(0.0, "set_weights", ((1.0, 0.0),)), Call(0.0, "set_mirror", (1, 1.0))]
+    calls += [Call(0.125, "set_weights", ((0.0, 1.0),)), Call(0.125, "set_mirror", (-1, 1.0))]
+    played = run(make, made, calls)
+    assert [it[1] for it in ends(played)] == [1.0, 2.0]
+    assert played.record.mirrored[1, 1, OK] == played.record.mirrored.sum() == played.record.mirror_latency.sum() == 1
+    assert played.record.started == played.record.attempts == played.record.routed.sum() == 2
+    assert played.record.pod_served.tolist() == [1, 1]
+    assert played.record.service_sum.sum() == 3.0
+
+
+def test_a_mirror_meets_what_others_meet(make: MakePlane) -> None:
+    """Refused by a pod that starts; lost with a pod that dies, without counting among its victims."""
+    made = one_by_one(1.0, [0.0, 1.0], n_revisions=2)
+    calls = [call for call in serving([0, 1], made) if call.name != "start_process"]
+    calls += [Call(0.0, "start_process", (0,)), Call(0.5, "start_process", (1,)), Call(0.0, "set_mirror", (1, 1.0))]
+    calls += [Call(0.0, "set_weights", ((1.0, 0.0),)), Call(1.5, "end_process", (1, Cause.CRASHED))]
+    played = run(make, made, calls)
+    assert [it[1:3] for it in ends(played)] == [(1.0, OK), (2.0, OK)]
+    assert played.record.mirrored[0, 1, REFUSED] == played.record.mirrored[1, 1, RESET] == 1
+    assert played.record.mirrored.sum() == 2
+    assert played.answers[-1] == (1.5, "end_process", 0)
+
+
 def test_exposed_and_harmed_users(make: MakePlane) -> None:
     made = one_by_one(0.25, [0.0, 1.0], n_revisions=2, errors=0.0)
     calls = [*serving([0, 1], made), Call(0.0, "set_error_rate", (1, 0, 1.0))]
@@ -320,6 +368,8 @@ def test_queries_follow_the_work(make: MakePlane) -> None:
     played = run(make, made, serving([0], made))
     assert ends(played) == [(0, 0.5, OK, Cause.NONE, 1)]
     assert played.record.db_peak == 1
+    assert played.record.query_count.sum() == 2
+    assert played.record.query_sum.sum() == 0.25
 
 
 @pytest.mark.parametrize(
