@@ -310,6 +310,7 @@ class PodWorker:
             deadlock_after_s=None
             if model.deadlock_after is None
             else self._draw(model.deadlock_after, "deadlock", number),
+            close_s=self._draw(self._laws.close, "close", number),
             on_listen=self._listening,
             on_end=self._container_ended,
             on_change=self._wake_probers,

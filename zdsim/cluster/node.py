@@ -24,6 +24,9 @@ SANDBOX: Final = ((0.0, 0.04), (0.5, 0.08), (0.9, 0.16), (1.0, 0.45))
 CONTAINER: Final = ((0.0, 0.08), (0.5, 0.13), (0.9, 0.20), (1.0, 0.35))
 #: Kill decided (or deletion heard) -> SIGTERM reaches the process, or preStop begins.
 SIGNAL: Final = ((0.0, 0.002), (0.5, 0.006), (0.9, 0.020), (1.0, 0.08))
+#: A process exits -> its sockets are closed. Recorded: clients see the end 0.001 to 0.009 s after the process's last
+#: word, and what they sent in between is reset.
+CLOSE: Final = ((0.0, 0.001), (0.5, 0.002), (0.9, 0.006), (1.0, 0.009))
 #: Last container ended -> the pod's address answers no more: refused until then, silence after it. Recorded with one
 #: pod on the move: 0.07 to 0.10 s; with four: 0.09 to 0.25 s.
 NETWORK_TEARDOWN: Final = ((0.0, 0.06), (0.5, 0.11), (0.9, 0.20), (1.0, 0.30))
@@ -59,6 +62,7 @@ class NodeLaws:
     sandbox: Law
     container: Law
     signal: Law
+    close: Law
     status_begin: Law
     status_write: Law
     network_teardown: Law
@@ -75,6 +79,7 @@ class NodeLaws:
             sandbox=Quantiles(SANDBOX, seed),
             container=Quantiles(CONTAINER, seed),
             signal=Quantiles(SIGNAL, seed),
+            close=Quantiles(CLOSE, seed),
             status_begin=Quantiles(STATUS_BEGIN, seed),
             status_write=Quantiles(STATUS_WRITE, seed),
             network_teardown=Quantiles(NETWORK_TEARDOWN, seed),

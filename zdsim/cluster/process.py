@@ -43,6 +43,7 @@ class AppProcess:
         row: the pod's row in the plane.
         model: how the process behaves.
         startup_s, ready_delay_s, crash_after_s, deadlock_after_s: this instance's luck.
+        close_s: from its own exit until the kernel has closed its sockets.
         on_listen: called when it begins to listen.
         on_end: called once, when the process has ended.
         on_change: called when its answer to a probe may have changed.
@@ -59,6 +60,7 @@ class AppProcess:
         ready_delay_s: float,
         crash_after_s: float | None = None,
         deadlock_after_s: float | None = None,
+        close_s: float = 0.0,
         on_listen: Callable[[], None] = _nothing,
         on_end: Callable[[Ended], None],
         on_change: Callable[[], None],
@@ -69,7 +71,7 @@ class AppProcess:
         self._clock, self._plane, self._row, self._model = clock, plane, row, model
         self._ready_at = self.started_at + startup_s + ready_delay_s
         self._cut_cause = Cause.EXITED_AT_SIGTERM
-        self._deadlock_after_s = deadlock_after_s
+        self._deadlock_after_s, self._close_s = deadlock_after_s, close_s
         self._on_listen, self._on_end, self._on_change = on_listen, on_end, on_change
         clock.call_in(startup_s, self._listen)
         if crash_after_s is not None:
@@ -120,7 +122,7 @@ class AppProcess:
             case OnSigterm.IGNORE:
                 pass
             case OnSigterm.EXIT:
-                self._end(
+                self._exit(
                     EndReason.EXITED, exit_code(OnSigterm.EXIT, in_time=True, handled=self._model.handles_sigterm)
                 )
             case OnSigterm.DRAIN:
@@ -184,10 +186,18 @@ class AppProcess:
     def _crash(self) -> None:
         if self.alive:
             self._cut_cause = Cause.CRASHED
-            self._end(EndReason.CRASHED, EXIT_CRASH)
+            self._exit(EndReason.CRASHED, EXIT_CRASH)
 
     def _out_of_memory(self, _: Signal) -> None:
         self.sigkill(Cause.OOM_KILLED)
+
+    def _exit(self, reason: EndReason, code: int) -> None:
+        """Nothing is answered any more; what still comes in until the sockets are closed is reset with the rest."""
+        if not self.listening or self._plane is None or self._close_s == 0.0:
+            self._end(reason, code)
+            return
+        self.hang()
+        self._clock.call_in(self._close_s, lambda: self._end(reason, code) if self.alive else None)
 
     def _end(self, reason: EndReason, code: int) -> None:
         now, cut_off = self._clock.now, None
