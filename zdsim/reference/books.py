@@ -76,8 +76,8 @@ class Books:
         self._record.db_connections = total
         self._record.db_peak = max(self._record.db_peak, total)
 
-    def event(self) -> None:
-        self._record.events += 1
+    def events(self, n: int) -> None:
+        self._record.events += n
 
     def request_ends(self, last: Attempt, outcome: Outcome, cause: Cause, t: float) -> None:
         record, request, pod = self._record, last.request, last.pod

@@ -26,7 +26,7 @@ class Moment(simpy.Timeout):
 
     def __init__(self, clock: "PlaneClock", delay: float, place: int) -> None:
         self.place = place
-        super().__init__(clock, delay)
+        super().__init__(clock, delay)  # schedules itself
 
 
 class PlaneClock(simpy.Environment):
@@ -34,8 +34,7 @@ class PlaneClock(simpy.Environment):
 
     def schedule(self, event: Event, priority: int = NORMAL, delay: float = 0) -> None:
         """As SimPy's, with a moment in its place."""
-        place = event.place if isinstance(event, Moment) else priority
-        super().schedule(event, EventPriority(place), delay)
+        super().schedule(event, EventPriority(event.place if isinstance(event, Moment) else priority), delay)
 
     def moment(self, time: float, rank: Rank, request: int, attempt: int) -> Event:
         """The event (`time`, `rank`, `request`, `attempt`), seconds; never if `time` is infinite."""

@@ -57,10 +57,11 @@ class ReferencePlane:
         return self._books.open_requests
 
     def advance(self, until: float) -> Stop:
-        clock, signals, books = self._clock, self._service.signals, self._books
+        clock, signals, events = self._clock, self._service.signals, 0
         while not signals and clock.peek() < until:
             clock.step()
-            books.event()
+            events += 1
+        self._books.events(events)
         if not signals:
             return Stop.REACHED
         clock.settle()
