@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from zdsim.kernel.client import client_end, fail, strain, window
+from zdsim.kernel.client import client_end, fail, strain, window_row
 from zdsim.kernel.database import forget_pool, give_back_connection, leave_server, why_no_connection
 from zdsim.kernel.jit import inlined, jit
 from zdsim.kernel.layout import (
+    ATTEMPT_BITS,
     ATTEMPT_MASK,
     NONE,
     State,
@@ -19,12 +20,13 @@ from zdsim.kernel.layout import (
     tokens,
     user_flags,
 )
-from zdsim.kernel.queues import enqueue, free_row, leave, raise_signal, worker_queue
+from zdsim.kernel.luck import raw, unit
+from zdsim.kernel.queues import enqueue, free_row, leave, raise_signal, take_row, worker_queue
 from zdsim.kernel.routing import ALIVE, CROSSING, NOTHING, choose, draw_revision, take
 from zdsim.kernel.service import release, start_service, test_idle
 from zdsim.kernel.timers import arm
 from zdsim.plane.config import NEVER
-from zdsim.plane.vocabulary import USER_ACTIVE, USER_EXPOSED, Cause, Outcome, Rank, SignalKind
+from zdsim.plane.vocabulary import MIRROR_ID, USER_ACTIVE, USER_EXPOSED, Cause, Outcome, Rank, SignalKind
 
 _REFUSED, _UNREACHABLE, _RESET = codes(Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.RESET)
 _OVERFLOW, _TIMEOUT, _NO_ENDPOINT = codes(Outcome.OVERFLOW, Outcome.TIMEOUT, Outcome.NO_ENDPOINT)
@@ -33,6 +35,7 @@ _HUNG, _DB_SLOW = codes(Cause.HUNG, Cause.DB_SLOW)
 _CONNECT_TIMEOUT, _REQUEST_TIMEOUT = codes(Rank.CONNECT_TIMEOUT, Rank.REQUEST_TIMEOUT)
 _CONNECTING, _QUEUED = codes(State.CONNECTING, State.QUEUED)
 _POOL_WAIT, _SLOT_WAIT = codes(State.POOL_WAIT, State.SLOT_WAIT)
+_ONLY = np.int64(0)
 _MEMORY, _YES = codes(SignalKind.MEMORY, 1)
 
 
@@ -70,10 +73,43 @@ def begin(w, t, slot):  # type: ignore[no-untyped-def]
         arm(w, _REQUEST_TIMEOUT, 2 * slot, t + w["request_timeout_s"])
 
 
+@jit
+def mirror(w, slot):  # type: ignore[no-untyped-def]
+    """Row of a copy of the request that begins in row `slot`, or NONE if it is not one that is mirrored."""
+    a = attempt(w, slot)
+    request = a["key"] >> ATTEMPT_BITS
+    if not unit(raw(w["k_mirror"], request, _ONLY)) < w["mirror_share"]:
+        return NONE
+    copy = take_row(w)
+    b = attempt(w, copy)
+    b["key"] = ((request + MIRROR_ID) << ATTEMPT_BITS) | 1
+    b["copy"] = 1
+    b["klass"] = a["klass"]
+    b["proxy"] = a["proxy"]
+    b["user"] = a["user"]
+    b["work"] = a["work"]
+    b["list"] = w["mirror_revision"]
+    return copy
+
+
+@jit
+def begin_copy(w, t, slot):  # type: ignore[no-untyped-def]
+    """A mirrored attempt starts."""
+    a = attempt(w, slot)
+    a["start"] = t
+    a["first"] = t
+    a["waits"] = 1
+    a["counted"] = 0
+    a["hops"] = 0
+    a["pod"] = NONE
+    if _place(w, t, slot):
+        arm(w, _REQUEST_TIMEOUT, 2 * slot, t + w["request_timeout_s"])
+
+
 @inlined
 def _count_routed(w, t, pod):  # type: ignore[no-untyped-def]
     revision = pod_row(w, pod)["revision"]
-    routed(w, window(w, t) * (w["n_revisions"] + 1) + revision)["v"] += 1
+    routed(w, window_row(w, t, revision))["v"] += 1
     revision_row(w, revision)["last_routed"] = t
 
 
@@ -81,14 +117,19 @@ def _count_routed(w, t, pod):  # type: ignore[no-untyped-def]
 def _place(w, t, slot):  # type: ignore[no-untyped-def]
     """Choose a pod, reach it and be admitted, hopping on while the router may. False: the attempt has failed."""
     a = attempt(w, slot)
+    copy = a["copy"] != 0
     while True:
         pod = choose(w, slot)
         a["pod"] = pod
         if pod == NONE:
-            fail(w, t, slot, _NO_ENDPOINT, _NO_READY_POD)
+            if copy:
+                free_row(w, slot)
+            else:
+                fail(w, t, slot, _NO_ENDPOINT, _NO_READY_POD)
             return False
-        _count_routed(w, t, pod)
-        if w["pool"] > 0 and not w["by_connection"]:
+        if not copy:
+            _count_routed(w, t, pod)
+        if w["pool"] > 0 and not w["by_connection"] and not copy:
             found = take(w, t, a["proxy"] * w["pod_room"] + pod)
             if found == CROSSING:
                 fail(w, t, slot, _RESET, w["found_cause"])
@@ -114,7 +155,8 @@ def _place(w, t, slot):  # type: ignore[no-untyped-def]
 
 @jit
 def _may_hop(w, slot):  # type: ignore[no-untyped-def]
-    return not w["by_connection"] and attempt(w, slot)["hops"] < w["retry_on_connect"]
+    a = attempt(w, slot)
+    return not w["by_connection"] and not a["copy"] and a["hops"] < w["retry_on_connect"]
 
 
 @jit
@@ -145,7 +187,7 @@ def _admit(w, t, slot):  # type: ignore[no-untyped-def]
     p["accepted"] += 1
     if p["accepted"] == p["memory"]:  # a limit of 0 is never reached
         raise_signal(w, t, _MEMORY, pod, pod, _YES)
-    if revision_row(w, p["revision"])["exposing"]:
+    if revision_row(w, p["revision"])["exposing"] and not a["copy"]:
         user_flags(w, a["user"])["v"] |= USER_EXPOSED
     return True
 

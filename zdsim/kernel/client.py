@@ -9,6 +9,7 @@ from zdsim.kernel.layout import (
     ATTEMPT_MASK,
     NONE,
     RANK_SHIFT,
+    SLOT_QUEUE,
     State,
     attempt,
     backoff,
@@ -21,7 +22,10 @@ from zdsim.kernel.layout import (
     link,
     log_row,
     lost_row,
+    mirror_latency,
+    mirrored,
     pod_row,
+    queue,
     retriable,
     revision_row,
     stale_row,
@@ -30,7 +34,7 @@ from zdsim.kernel.layout import (
     warm_cell,
 )
 from zdsim.kernel.luck import bucket, law_value, raw, unit
-from zdsim.kernel.queues import free_row, take_row
+from zdsim.kernel.queues import free_row, pool_queue, take_row
 from zdsim.kernel.routing import put_back
 from zdsim.kernel.timers import disarm
 from zdsim.plane.config import NEVER
@@ -51,6 +55,7 @@ _OK, _REFUSED, _UNREACHABLE = codes(Outcome.OK, Outcome.REFUSED, Outcome.UNREACH
 _NO_ENDPOINT, _APP_ERROR, _DB_ERROR = codes(Outcome.NO_ENDPOINT, Outcome.APP_ERROR, Outcome.DB_ERROR)
 _HUNG, _COLD_POD, _SLOW_POD = codes(Cause.HUNG, Cause.COLD_POD, Cause.SLOW_POD)
 _SLOW_REVISION, _OVERLOAD, _NO_CAUSE = codes(Cause.SLOW_REVISION, Cause.OVERLOAD, Cause.NONE)
+_DB_POOL, _DB_SLOW = codes(Cause.DB_POOL, Cause.DB_SLOW)
 _NO_JITTER, _FULL = codes(Jitter.NONE, Jitter.FULL)
 _RETRY = np.int64(Rank.RETRY) << RANK_SHIFT
 _ARRIVAL = np.int64(Rank.ARRIVAL) << RANK_SHIFT
@@ -59,9 +64,12 @@ _ONLY = np.int64(0)
 
 
 @inlined
-def window(w, t):  # type: ignore[no-untyped-def]
-    """Window that holds `t`; the last one is open-ended."""
-    return min(np.int64(t / w["window_s"]), w["n_windows"] - 1)
+def window_row(w, t, revision):  # type: ignore[no-untyped-def]
+    """Row of (window that holds `t`, revision) in what is counted so; the last window is open-ended."""
+    if t != w["window_t"]:  # several things are counted at one instant
+        w["window_t"] = t
+        w["window_now"] = min(np.int64(t / w["window_s"]), w["n_windows"] - 1) * (w["n_revisions"] + 1)
+    return w["window_now"] + revision
 
 
 @jit
@@ -93,6 +101,11 @@ def strain(w, t, pod):  # type: ignore[no-untyped-def]
         return _SLOW_POD
     if revision_row(w, p["revision"])["factor"] > 1.0:
         return _SLOW_REVISION
+    if w["has_db"]:
+        if queue(w, pool_queue(pod))["n"] > 0:
+            return _DB_POOL
+        if not w["db_up"] or w["db_factor"] > 1.0 or queue(w, SLOT_QUEUE)["n"] > 0:
+            return _DB_SLOW
     return _OVERLOAD
 
 
@@ -106,6 +119,9 @@ def client_end(w, t, slot, outcome, cause):  # type: ignore[no-untyped-def]
     if a["counted"]:
         a["counted"] = 0
         link(w, a["proxy"] * w["pod_room"] + pod)["in_flight"] -= 1
+    if a["copy"]:
+        _end_copy(w, t, slot, outcome)
+        return
     if outcome == _OK:
         pod_row(w, pod)["served"] += 1
     if w["pool"] > 0 and outcome in (_OK, _APP_ERROR, _DB_ERROR):
@@ -114,6 +130,16 @@ def client_end(w, t, slot, outcome, cause):  # type: ignore[no-untyped-def]
         _back_off(w, t, slot)
     else:
         _end_request(w, t, slot, outcome, cause)
+
+
+@jit
+def _end_copy(w, t, slot, outcome):  # type: ignore[no-untyped-def]
+    """Count the end of a mirrored attempt."""
+    a = attempt(w, slot)
+    row = window_row(w, t, pod_row(w, a["pod"])["revision"])
+    mirrored(w, row * N_OUTCOMES + outcome)["v"] += 1
+    if outcome == _OK and w["mirrors"]:
+        mirror_latency(w, row * N_BUCKETS + bucket(t - a["start"]))["v"] += 1
 
 
 @jit
@@ -149,6 +175,7 @@ def _back_off(w, t, slot):  # type: ignore[no-untyped-def]
     b = attempt(w, fresh)
     b["key"] = key
     b["state"] = _BACKOFF
+    b["copy"] = 0
     b["pod"] = NONE
     b["klass"] = a["klass"]
     b["proxy"] = a["proxy"]
@@ -164,11 +191,10 @@ def _end_request(w, t, slot, outcome, cause):  # type: ignore[no-untyped-def]
     """Count the request, and let its user think if it is a closed one."""
     a = attempt(w, slot)
     pod = a["pod"]
-    n = w["n_revisions"] + 1
-    revision = n - 1
+    revision = w["n_revisions"]
     if pod != NONE:
         revision = pod_row(w, pod)["revision"]
-    row = window(w, t) * n + revision
+    row = window_row(w, t, revision)
     w["ended"] += 1
     count(w, (row * w["n_classes"] + a["klass"]) * N_OUTCOMES + outcome)["v"] += 1
     if outcome == _OK:
@@ -251,6 +277,7 @@ def think(w, t, request):  # type: ignore[no-untyped-def]
     a = attempt(w, slot)
     a["key"] = (request << ATTEMPT_BITS) + 1
     a["state"] = _THINKING
+    a["copy"] = 0
     a["pod"] = NONE
     a["klass"] = klass
     a["proxy"] = user % w["n_proxies"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from zdsim.kernel.client import window_row
 from zdsim.kernel.heap import push
 from zdsim.kernel.jit import jit
 from zdsim.kernel.layout import (
@@ -14,6 +15,8 @@ from zdsim.kernel.layout import (
     codes,
     klass_row,
     pod_row,
+    query_count,
+    query_sum,
     queue,
 )
 from zdsim.kernel.luck import law_value, raw
@@ -88,6 +91,9 @@ def run(w, t, slot):  # type: ignore[no-untyped-def]
     bits = raw(w["k_query"], a["key"] >> ATTEMPT_BITS, which)
     a["state"] = _RUNNING
     wall = law_value(w, klass_row(w, a["klass"])["query_law"], bits) * w["db_factor"]
+    row = window_row(w, t, pod_row(w, a["pod"])["revision"])
+    query_count(w, row)["v"] += 1
+    query_sum(w, row)["v"] += wall
     push(w, t + wall, _QUERY_END | a["key"], slot)
 
 

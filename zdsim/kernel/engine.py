@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zdsim.kernel.attempts import begin, connect_timeout, request_timeout
+from zdsim.kernel.attempts import begin, begin_copy, connect_timeout, mirror, request_timeout
 from zdsim.kernel.client import client_end, think
 from zdsim.kernel.database import (
     connected,
@@ -44,7 +44,7 @@ from zdsim.kernel.layout import (
     sorted_row,
 )
 from zdsim.kernel.luck import raw, unit
-from zdsim.kernel.queues import enqueue, first, free_row, leave, raise_signal, take_row, worker_queue
+from zdsim.kernel.queues import enqueue, first, free_row, leave, raise_signal, take_row, wake, worker_queue
 from zdsim.kernel.service import probe_answer, release, respond, start_service
 from zdsim.kernel.timers import disarm, earliest
 from zdsim.plane.vocabulary import CLOSED_ID, CLOSED_STRIDE, PROBE_ID, Cause, Outcome, ProbeAnswer, Rank, SignalKind
@@ -56,6 +56,7 @@ _POOL_TIMEOUT, _STATEMENT_TIMEOUT, _CONNECT_TIMEOUT = codes(
 _QUEUED, _SERVICE, _STUCK = codes(State.QUEUED, State.SERVICE, State.STUCK)
 _POOL_WAIT, _SLOT_WAIT, _RUNNING = codes(State.POOL_WAIT, State.SLOT_WAIT, State.RUNNING)
 _WOKEN_START, _WOKEN_CONNECTED = codes(State.WOKEN_START, State.WOKEN_CONNECTED)
+_WOKEN_MIRROR = np.int64(State.WOKEN_MIRROR)
 _OK, _RESET, _APP_ERROR, _DB_ERROR = codes(Outcome.OK, Outcome.RESET, Outcome.APP_ERROR, Outcome.DB_ERROR)
 _NO_CAUSE, _DB_DOWN = codes(Cause.NONE, Cause.DB_DOWN)
 _BAD_REVISION, _BASELINE_ERRORS = codes(Cause.BAD_REVISION, Cause.BASELINE_ERRORS)
@@ -182,6 +183,8 @@ def _finish_step(w, t):  # type: ignore[no-untyped-def]
             start_service(w, t, slot)
         elif state == _WOKEN_CONNECTED:
             connected(w, t, slot)
+        elif state == _WOKEN_MIRROR:
+            begin_copy(w, t, slot)
         else:
             run(w, t, slot)
     if w["hole"]:
@@ -199,9 +202,21 @@ def _arrive(w, t):  # type: ignore[no-untyped-def]
     a["user"] = row["user"]
     a["klass"] = row["klass"]
     a["proxy"] = row["proxy"]
+    a["copy"] = 0
     w["next_arrival"] += 1
     w["next_id"] += 1
+    _begin_first(w, t, slot)
+
+
+@jit
+def _begin_first(w, t, slot):  # type: ignore[no-untyped-def]
+    """A request's first attempt; then, perhaps, its copy."""
+    copy = NONE
+    if w["mirror_revision"] != NONE:
+        copy = mirror(w, slot)
     begin(w, t, slot)
+    if copy != NONE:
+        wake(w, copy, _WOKEN_MIRROR)
 
 
 @inlined
@@ -223,6 +238,8 @@ def _pop(w, t, key):  # type: ignore[no-untyped-def]
         _service_end(w, t, slot)
     elif rank == _QUERY_END:
         query_end(w, t, slot)
+    elif rank == _ARRIVAL:
+        _begin_first(w, t, slot)
     else:
         begin(w, t, slot)
     return True
@@ -297,6 +314,7 @@ def _probe(w, t, pod, ref):  # type: ignore[no-untyped-def]
     w["n_probes"] += 1
     a["pod"] = pod
     a["waits"] = 0
+    a["copy"] = 0
     a["counted"] = 0
     a["user"] = ref >> 2
     a["queries"] = ref & 3
@@ -366,7 +384,7 @@ def _end_process(w, t, pod, cause):  # type: ignore[no-untyped-def]
             if not hung and state != _QUEUED and _resumable(w, slot):
                 a["work"] = _work_left(w, t, slot)
             client_end(w, t, slot, _RESET, cause)
-            seen += 1
+            seen += 1 - a["copy"]
         free_row(w, slot)
     p["busy"] = 0
     for _ in range(running):

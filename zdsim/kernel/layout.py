@@ -56,6 +56,7 @@ class State(IntEnum):
     SLOT_WAIT = 10
     WOKEN_RUN = 11
     RUNNING = 12
+    WOKEN_MIRROR = 13  # the copy of a request, not begun; in no pod yet
 
 
 class Op(IntEnum):
@@ -100,6 +101,7 @@ ATTEMPT: Final = np.dtype(
         ("next", np.int64),  # in its queue, or in the free list
         ("prev", np.int64),
         ("user", np.int32),
+        ("copy", np.int32),  # a mirrored attempt: it moves no counts of requests
         ("counted", np.int32),  # in the proxy's in-flight count
         ("list", np.int32),  # list of candidates: a revision, or R for the whole view
         ("hops", np.int32),
@@ -181,7 +183,7 @@ I64: Final = np.dtype([("v", np.int64)])
 I32: Final = np.dtype([("v", np.int32)])
 U8: Final = np.dtype([("v", np.uint8)])
 
-#: Every table with its row type. Each has at least one row.
+#: Every table with its row type. Each has at least one row where it is used.
 TABLES: Final[dict[str, np.dtype[Any]]] = {
     "attempts": ATTEMPT,
     "events": EVENT,
@@ -209,6 +211,12 @@ TABLES: Final[dict[str, np.dtype[Any]]] = {
     "causes": I64,
     "stale": STALE,
     "users": U8,
+    "service_sum": F64,
+    "query_count": I64,
+    "query_sum": F64,
+    "mirrored": I64,
+    "mirror_latency": I64,
+    "match_classes": I64,
     "lost": REQUEST_ROW,
     "log": REQUEST_ROW,
     "signals": SIGNAL,
@@ -219,15 +227,18 @@ _SCALARS: Final = {
     np.float64: """
         now timer_t horizon_s window_s connect_timeout_s request_timeout_s retry_budget retry_burst client_idle_s
         max_age_s close_notice_s server_idle_s warm_step_s warm_over_s warm_age_s probe_work_s db_pool_timeout_s
-        db_statement_timeout_s db_factor found_opened
+        db_statement_timeout_s db_factor found_opened match_share mirror_share window_t
     """,
-    np.uint64: "k_route k_route2 k_revision k_jitter k_error k_query k_think k_closed_class k_closed_work k_segment k_mirror",
+    np.uint64: """
+        k_route k_route2 k_revision k_jitter k_error k_query k_think k_closed_class k_closed_work k_segment k_mirror
+    """,
     np.int64: """
         n_events n_live free n_signals n_pods pod_room next_arrival n_arrivals no_more_arrivals next_id hole
         started ended attempts_begun events_played n_lost lost_room n_log logging fault n_windows n_users n_revisions
         n_classes max_attempts jitter pool by_connection algorithm retry_on_connect sticky weighted workers queue_room
         cancel_on_disconnect n_warm has_db db_pool db_slots db_up db_max db_total db_peak db_running pool_waiting
         n_connections free_connection think_law found_pod found_cause n_probes n_proxies
+        match_revision cookie_revision mirror_revision mirrors window_now
     """,
 }
 
@@ -296,6 +307,12 @@ routed = _accessor("routed")
 cause_count = _accessor("causes")
 stale_row = _accessor("stale")
 user_flags = _accessor("users")
+service_sum = _accessor("service_sum")
+query_count = _accessor("query_count")
+query_sum = _accessor("query_sum")
+mirrored = _accessor("mirrored")
+mirror_latency = _accessor("mirror_latency")
+match_class = _accessor("match_classes")
 lost_row = _accessor("lost")
 log_row = _accessor("log")
 signal_row = _accessor("signals")

@@ -12,12 +12,12 @@ from zdsim.kernel.layout import FIRST_POD_QUEUE, N_TIMER_LISTS, NONE, TABLES, WO
 from zdsim.plane.config import REQUEST_ROW, PlaneConfig, PlaneRecord
 from zdsim.plane.protocol import Signal, Stop
 from zdsim.plane.vocabulary import (
-    CLOSED_ID,
     CLOSED_STRIDE,
     MAX_ATTEMPTS,
+    MIRROR_ID,
     N_CAUSES,
     N_OUTCOMES,
-    PROBE_ID,
+    USER_STUCK,
     Cause,
     ProbeAnswer,
     ProbeDepth,
@@ -26,7 +26,7 @@ from zdsim.plane.vocabulary import (
 )
 
 _POD_QUEUES: Final = int(FIRST_POD_QUEUE)
-_CLOSED_ROOM: Final = (PROBE_ID - CLOSED_ID) // CLOSED_STRIDE
+_CLOSED_ROOM: Final = MIRROR_ID // CLOSED_STRIDE  # so that a copy's number is no other request's
 _ANSWERS: Final = {Halt.REACHED: Stop.REACHED, Halt.SIGNAL: Stop.SIGNAL}
 
 
@@ -201,6 +201,23 @@ class KernelPlane:
         if weights is not None:
             self._tables["revisions"]["weight"] = weights
 
+    def set_match(self, revision: int, share: float, classes: Sequence[bool], now: float) -> None:
+        self._row["now"] = now
+        self._row["match_revision"] = revision
+        self._row["match_share"] = share
+        if revision >= 0:
+            self._tables["match_classes"]["v"] = np.asarray(classes, dtype=np.bool_)
+
+    def set_cookie(self, revision: int, now: float) -> None:
+        self._row["now"] = now
+        self._row["cookie_revision"] = revision
+        self._record.users &= np.uint8(0xFF ^ USER_STUCK)
+
+    def set_mirror(self, revision: int, share: float, now: float) -> None:
+        self._row["now"] = now
+        self._row["mirror_revision"] = revision
+        self._row["mirror_share"] = share
+
     # --- revisions --------------------------------------------------------------------------------------------
     def set_error_rate(self, revision: int, klass: int, rate: float, now: float) -> None:
         self._row["now"] = now
@@ -328,6 +345,8 @@ class KernelPlane:
             row[f"k_{name}"] = getattr(config.streams, name)
         row["now"] = config.start_s
         row["timer_t"] = np.inf
+        row["window_t"] = np.nan
+        row["match_revision"] = row["cookie_revision"] = row["mirror_revision"] = NONE
         row["by_connection"] = config.mode is RouterMode.CONNECTION
         row["queue_room"] = config.queue
         row["n_warm"] = config.warm_factor.size
@@ -362,6 +381,7 @@ class KernelPlane:
             "revisions": config.n_revisions,
             "mixes": config.n_revisions * config.n_classes,
             "stale": N_CAUSES,
+            "match_classes": config.n_classes,
         }
         for name, n in shapes.items():
             self._set_table(name, np.zeros(n, dtype=TABLES[name]))
@@ -395,7 +415,10 @@ class KernelPlane:
 
         # What is counted lies in the record itself.
         assert record.counts.shape[-1] == N_OUTCOMES
-        for name in ("counts", "latency", "latency_sum", "routed", "causes", "users"):
+        for name in (
+            *("counts", "latency", "latency_sum", "routed", "causes", "users"),
+            *("service_sum", "query_count", "query_sum", "mirrored", "mirror_latency"),
+        ):
             self._set_table(name, getattr(record, name).reshape(-1))
         record.stale_sum = tables["stale"]["sum"]
         record.stale_max = tables["stale"]["max"]

@@ -12,12 +12,14 @@ from zdsim.kernel.layout import (
     codes,
     connection,
     link,
+    match_class,
     pod_row,
     revision_row,
+    user_flags,
     view,
 )
 from zdsim.kernel.luck import pick, raw, unit
-from zdsim.plane.vocabulary import Algorithm, Cause
+from zdsim.plane.vocabulary import USER_STUCK, Algorithm, Cause
 
 _ROUND_ROBIN, _RANDOM, _LEAST_REQUEST = codes(Algorithm.ROUND_ROBIN, Algorithm.RANDOM, Algorithm.LEAST_REQUEST)
 _KEEP_ALIVE_RACE = np.int64(Cause.KEEP_ALIVE_RACE)
@@ -32,21 +34,39 @@ NOTHING, ALIVE, CROSSING = codes(0, 1, 2)
 
 @jit
 def draw_revision(w, slot):  # type: ignore[no-untyped-def]
-    """Revision by weight."""
+    """Revision by match, by cookie, or by weight."""
+    a = attempt(w, slot)
+    if w["match_revision"] != NONE and match_class(w, a["klass"])["v"]:  # noqa: SIM102
+        if unit(raw(w["k_segment"], np.int64(a["user"]), _ONLY)) < w["match_share"]:
+            return w["match_revision"]
+    cookie = w["cookie_revision"]
+    if cookie == NONE:
+        return _draw_by_weight(w, slot)
+    flags = user_flags(w, a["user"])
+    if flags["v"] & USER_STUCK and revision_row(w, cookie)["weight"] > 0.0:
+        return cookie
+    revision = _draw_by_weight(w, slot)
+    if revision == cookie:
+        flags["v"] |= USER_STUCK
+    return revision
+
+
+@jit
+def _draw_by_weight(w, slot):  # type: ignore[no-untyped-def]
     a = attempt(w, slot)
     if w["sticky"]:
         u = unit(raw(w["k_revision"], _STICKY_USER + np.int64(a["user"]), _ONLY))
     else:
         u = unit(raw(w["k_revision"], a["key"] >> ATTEMPT_BITS, a["key"] & ATTEMPT_MASK))
     total = 0.0
-    last = 0
+    last = _ONLY
     for r in range(w["n_revisions"]):
         weight = revision_row(w, r)["weight"]
         total += weight
         if weight > 0.0:
-            last = r
+            last = np.int64(r)
         if u < total:
-            return r
+            return np.int64(r)
     return last
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from zdsim.kernel.client import client_end, warm
+from zdsim.kernel.client import client_end, warm, window_row
 from zdsim.kernel.heap import push
 from zdsim.kernel.jit import inlined, jit
-from zdsim.kernel.layout import PROBE_KEY, RANK_SHIFT, State, attempt, codes, pod_row, queue, revision_row
+from zdsim.kernel.layout import PROBE_KEY, RANK_SHIFT, State, attempt, codes, pod_row, queue, revision_row, service_sum
 from zdsim.kernel.queues import first, free_row, raise_signal, wake, worker_queue
 from zdsim.plane.vocabulary import ProbeDepth, Rank, SignalKind
 
@@ -21,10 +21,11 @@ def start_service(w, t, slot):  # type: ignore[no-untyped-def]
     a = attempt(w, slot)
     pod = a["pod"]
     p = pod_row(w, pod)
-    work = a["work"]
-    if a["key"] >= PROBE_KEY:
-        work = w["probe_work_s"]
+    probe = a["key"] >= PROBE_KEY
+    work = w["probe_work_s"] if probe else a["work"]
     wall = ((work * revision_row(w, p["revision"])["factor"]) * warm(w, t, pod)) * p["factor"]
+    if not probe:
+        service_sum(w, window_row(w, t, p["revision"]))["v"] += wall
     a["state"] = _SERVICE
     a["begun"] = t
     a["end"] = t + wall

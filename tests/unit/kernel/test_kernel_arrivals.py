@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from planekit import config, exponential, lognormal
+
 from zdsim.kernel.arrivals import ArrivalSource
 from zdsim.plane.traffic import Arrivals, Traffic, zipf_cut
 
