@@ -1,5 +1,6 @@
 """Laws of the request plane: whatever happens, these hold, for each plane (MODEL.md, "The life of a request")."""
 
+import heapq
 from collections import Counter
 from dataclasses import replace
 
@@ -8,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planedraws import DURATION_S, scenarios
-from planekit import Call, Played, Script, config, differences, exponential, play, serving
+from planekit import Call, Played, Script, config, differences, exponential, lognormal, play, serving
 from planeunder import PLANES, MakePlane, examples
 
 from zdsim.plane.config import NEVER, PlaneConfig
 from zdsim.plane.histogram import bucket
+from zdsim.plane.laws import LawTable, constant
+from zdsim.plane.traffic import Arrivals
 from zdsim.plane.vocabulary import (
     USER_ACTIVE,
     USER_EXPOSED,
@@ -158,6 +161,30 @@ def test_a_mirror_is_unheard(make: MakePlane) -> None:
     for name in ("counts", "users", "routed", "causes", "pod_served"):
         assert np.array_equal(getattr(alone, name), getattr(copied, name)), name
     assert alone.log.tobytes() == copied.log.tobytes()
+
+
+@examples(25)
+@given(
+    seed=st.integers(0, 1 << 30),
+    workers=st.integers(1, 6),
+    kind=st.sampled_from([Arrivals.POISSON, Arrivals.BURSTY, Arrivals.DETERMINISTIC]),
+    work=st.sampled_from([exponential(0.05), lognormal(0.03, 1.5), constant(0.05)]),
+)
+def test_one_pod_is_a_queue_with_many_servers(
+    make: MakePlane, seed: int, workers: int, kind: Arrivals, work: LawTable
+) -> None:
+    """Kiefer and Wolfowitz (1955): whoever comes next starts when the first server is free; to the last bit."""
+    made = config(
+        seed=seed, rate=60.0, duration_s=4.0, arrivals=kind, work=(work,), workers=workers, request_timeout_s=NEVER
+    )
+    log = play(make(made), Script(tuple(serving([0], made))), UNTIL_S).record.log
+    free = [0.0] * workers
+    ends = {}
+    for number, arrival in enumerate(made.traffic.chunks().take()):
+        start = max(float(arrival["t"]), heapq.heappop(free))
+        ends[number] = start + float(arrival["work_s"])
+        heapq.heappush(free, ends[number])
+    assert dict(zip(log["id"].tolist(), log["end_s"].tolist(), strict=True)) == ends
 
 
 def test_a_later_request_changes_no_earlier_one(make: MakePlane) -> None:
