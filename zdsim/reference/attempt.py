@@ -61,7 +61,7 @@ class AttemptLife:
 
     def mirror_story(self, copy: Request) -> Story:
         """A copy of a request, for the mirror's revision: one attempt over a new connection, answered to nobody."""
-        attempt = Attempt(copy, number=1, start_s=self._clock.now)
+        attempt = Attempt(copy, number=1, start_s=self._clock.now, work_s=copy.work_s)
         pod = self._router.choose_mirror(attempt)
         if pod is None:
             return

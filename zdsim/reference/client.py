@@ -81,7 +81,7 @@ class Clients:
             if config.retry_budget != NEVER:
                 request.proxy.tokens = min(config.retry_burst, request.proxy.tokens + config.retry_budget)
         self._books.attempt_begins()
-        return Attempt(request, number, start_s=now)
+        return Attempt(request, number, start_s=now, work_s=request.work_s)
 
     def fail(self, attempt: Attempt, outcome: Outcome, cause: Cause) -> None:
         """The attempt ends without a pod's work."""

@@ -163,7 +163,7 @@ class ReferencePlane:
             return
         start_s, end_s = attempt.service_start_s, attempt.service_end_s
         if attempt.where is Where.SERVICE and end_s != start_s:
-            request.work_s = request.work_s * ((end_s - now) / (end_s - start_s))
+            request.work_s = attempt.work_s * ((end_s - now) / (end_s - start_s))
         else:
             request.work_s = 0.0
 
@@ -200,8 +200,19 @@ class ReferencePlane:
             return ProbeAnswer.OK if self._service.probe_answer(it, depth, now) else ProbeAnswer.FAIL
 
     def _probe_in_queue(self, pod: Pod, depth: ProbeDepth, now: float, ref: int) -> ProbeAnswer:
-        call = Request(PROBE_ID + self._probes, user=-1, klass=-1, proxy=_NOBODY, proxy_row=-1, work_s=0.0)
-        probe = Attempt(call, number=0, start_s=now, client_waits=False, pod=pod, probe_depth=depth, probe_ref=ref)
+        call = Request(
+            PROBE_ID + self._probes, user=-1, klass=-1, proxy=_NOBODY, proxy_row=-1, work_s=self._config.probe_work_s
+        )
+        probe = Attempt(
+            call,
+            number=0,
+            start_s=now,
+            work_s=call.work_s,
+            client_waits=False,
+            pod=pod,
+            probe_depth=depth,
+            probe_ref=ref,
+        )
         if not self._service.enter(probe):
             return ProbeAnswer.FAIL
         self._probes += 1

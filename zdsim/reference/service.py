@@ -70,8 +70,7 @@ class Service:
     def start(self, attempt: Attempt, now: float) -> float:
         """Its service starts now; how long it takes."""
         pod = attempt.at
-        work_s = self._config.probe_work_s if attempt.is_probe else attempt.request.work_s
-        wall_s = ((work_s * self.revision_factor[pod.revision]) * self.warm(now - pod.since_s)) * pod.factor
+        wall_s = ((attempt.work_s * self.revision_factor[pod.revision]) * self.warm(now - pod.since_s)) * pod.factor
         if not attempt.is_probe:
             self._books.service_begins(pod, wall_s, now)
         return wall_s

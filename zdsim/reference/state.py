@@ -100,6 +100,7 @@ class Attempt:
     request: Request
     number: int  # 1, 2, ...; 0: a probe
     start_s: float
+    work_s: float  # what was left of the request's when it began
     client_waits: bool = True
     where: Where = Where.ROUTER
     pod: Pod | None = None

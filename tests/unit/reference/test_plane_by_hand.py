@@ -248,6 +248,18 @@ def test_resumable_work_goes_on_elsewhere(make: MakePlane) -> None:
         assert ends(played) == [(0, end, OK, Cause.NONE, 2)]
 
 
+def test_an_attempt_does_the_work_that_was_left_when_it_began(make: MakePlane) -> None:
+    """Request 1 waits behind request 0 on pod 0, is given up, and killed on pod 1 when a quarter is done; what still
+    waits on pod 0 knows nothing of that and takes 1 s, as all four attempts."""
+    patience = {"request_timeout_s": 0.5, "backoff_s": np.zeros(1), "retriable": ALL_RETRIABLE}
+    made = one_by_one(1.0, [0.0, 0.0625], resumable=np.array([True]), **patience)
+    calls = [*serving([0, 0, 0], made), Call(0.0, "set_view", (0, (0,))), Call(0.25, "set_view", (0, (2,)))]
+    calls += [Call(0.53125, "set_view", (0, (1,))), Call(0.8125, "end_process", (1, Cause.POD_KILLED))]
+    played = run(make, made, calls)
+    assert ends(played) == [(1, 0.8125, RESET, Cause.POD_KILLED, 2), (0, 1.0, TIMEOUT, Cause.OVERLOAD, 2)]
+    assert played.record.service_sum.sum() == 4.0
+
+
 def test_only_what_may_be_repeated_is_repeated(make: MakePlane) -> None:
     """Not idempotent: a reset is final, a refusal is not (nothing was sent)."""
     careful = {"idempotent": np.array([False]), "backoff_s": np.zeros(1), "retriable": ALL_RETRIABLE}
