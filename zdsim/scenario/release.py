@@ -23,6 +23,7 @@ from zdsim.scenario.fields import (
 from zdsim.scenario.laws import Law, lognormal
 from zdsim.scenario.quantities import format_duration
 from zdsim.scenario.spec import Assumed, Finding, Spec
+from zdsim.scenario.strategy import Strategy, waits_for_ever
 
 
 class Bug(Spec):
@@ -40,6 +41,9 @@ class Bug(Spec):
     never_ready: Flag = Field(False, description="its readiness endpoint never says yes")
     slow_start: Factor = Field(1.0, description="times longer that it takes to listen")
     leak_per_request: Bytes = Field(0.0, description="memory that every request leaves behind")
+    conversion_factor: Annotated[float, Quantity("share", ge=0, le=10)] = Field(
+        1.0, description="share of the usual conversion that is left (a business bug: no error, fewer orders)"
+    )
 
 
 class ScaleStep(Spec):
@@ -108,13 +112,32 @@ class _RollbackSchema:
         return {"anyOf": [{"enum": ["none", "operator", None]}, handler(schema)]}
 
 
+def _one_or_more(value: Any) -> Any:
+    """A single time is short for a list of one."""
+    return value if value is None or isinstance(value, list | tuple) else [value]
+
+
+class _OneOrMore:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        one = Quantity("duration", ge=0).__get_pydantic_json_schema__(schema, handler)
+        return {"anyOf": [*one["anyOf"], handler(schema)]}
+
+
+Times = Annotated[tuple[Seconds, ...], BeforeValidator(_one_or_more), _OneOrMore(), Field(max_length=1000)]
+
+
 class Release(Spec):
     """The rollout: when, of what, and what happens to it."""
 
     at_s: Seconds = Field(60.0, alias="at", description="when the new template is applied")
     template_changed: Flag = Field(True, description="false: only fields outside the template change, so no pod moves")
+    strategy: Strategy | None = Field(None, description="how traffic moves; absent: as the manifest says")
     deployment: DeploymentPatch | None = Field(None, description="what the new revision's Deployment says differently")
     bug: Bug | None = Field(None, description="what is wrong with the new revision")
+    promote_at_s: Times = Field((), alias="promote_at", description="a human promotes: on to the next step")
+    promote_full_at_s: Times = Field((), alias="promote_full_at", description="a human promotes: skip all steps")
+    abort_at_s: Times = Field((), alias="abort_at", description="a human aborts")
+    retry_at_s: Times = Field((), alias="retry_at", description="a human retries an aborted rollout")
     pause_at_s: Seconds | None = Field(None, alias="pause_at", description="kubectl rollout pause")
     resume_at_s: Seconds | None = Field(None, alias="resume_at", description="kubectl rollout resume")
     undo_at_s: Seconds | None = Field(None, alias="undo_at", description="kubectl rollout undo")
@@ -135,6 +158,7 @@ class Release(Spec):
         paused = self.pause_at_s is not None and self.undo_at_s is not None and self.undo_at_s >= self.pause_at_s
         if paused and (self.resume_at_s is None or (self.undo_at_s or 0.0) < self.resume_at_s):
             yield Finding("a paused Deployment cannot be undone", ("undo_at",), hint="resume it first")
+        yield from self._action_conflicts()
         for i, (before, step) in enumerate(pairwise(self.scale), 1):
             if step.at_s <= before.at_s:
                 yield Finding("times of scale must rise", ("scale", i, "at"))
@@ -146,3 +170,38 @@ class Release(Spec):
                     ("then", i, "at"),
                 )
             last_s = max(last_s, rollover.at_s)
+
+    def _action_conflicts(self) -> Iterator[Finding]:
+        for word, times in self.actions.items():
+            for i, at_s in enumerate(times):
+                if at_s < self.at_s:
+                    yield Finding(
+                        f"{format_duration(at_s)} is before the release ({format_duration(self.at_s)})", (word, i)
+                    )
+            for i, (before, after) in enumerate(pairwise(times), 1):
+                if after <= before:
+                    yield Finding(f"times of {word} must rise", (word, i))
+
+    @property
+    def actions(self) -> dict[str, tuple[float, ...]]:
+        """When a human acts on the rollout, by what they do, seconds."""
+        return {
+            "promote_at": self.promote_at_s,
+            "promote_full_at": self.promote_full_at_s,
+            "abort_at": self.abort_at_s,
+            "retry_at": self.retry_at_s,
+        }
+
+    def cautions(self) -> Iterator[Finding]:
+        if self.strategy is None:
+            return
+        humans = waits_for_ever(self.strategy)
+        if humans > len(self.promote_at_s) and not self.promote_full_at_s:
+            has = f"promote_at has {len(self.promote_at_s)}" if self.promote_at_s else "there is no promote_at"
+            what = "a manual promotion" if humans == 1 else f"{humans} manual promotions"
+            yield Finding(
+                f"needs {what}, and {has}: it will wait for ever",
+                ("strategy",),
+                f"release.promote_at: {format_duration(self.at_s + 300)}",
+                "ZD2009",
+            )
