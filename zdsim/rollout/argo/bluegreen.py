@@ -88,7 +88,10 @@ def completed_blue_green_pause(
     check_point: bool = False,
     just_paused: bool = False,
 ) -> bool:
-    """The pause is over (`CompletedBlueGreenPause`): strictly after autoPromotionSeconds, or a human resumed.
+    """The pause is over (`CompletedBlueGreenPause`).
+
+    With auto promotion strictly after its seconds, else when a human resumed. Surprise: a human who resumes while
+    autoPromotionSeconds run does not end the pause; it begins again.
 
     Args:
         pause_start_s: None = no pause condition.
@@ -99,9 +102,9 @@ def completed_blue_green_pause(
         return False
     if check_point or not needs_blue_green_controller_pause(strategy.auto_promotion_enabled, strategy.auto_promotion_s):
         return True
-    if strategy.auto_promotion_enabled is False or pause_start_s is None:
+    if strategy.auto_promotion_enabled is False:
         return controller_pause and pause_start_s is None
-    return now > pause_start_s + strategy.auto_promotion_s
+    return pause_start_s is not None and now > pause_start_s + strategy.auto_promotion_s
 
 
 def calculate_scale_up_preview_check_point(
