@@ -44,6 +44,7 @@ __all__ = ["Kubelet", "PodWorker"]
 Story: TypeAlias = Generator[Event, Any, None]
 
 NO_ROW: Final = -1
+_UNTOLD: Final = object()  # equal to no field of a status
 UNMOUNT_POLL_S: Final = 0.3  # how often a terminated pod's volumes are looked at
 UPDATE_S: Final = 0.003  # from a probe worker's verdict to the pod's worker; a sync just begun has ended by then
 
@@ -121,7 +122,8 @@ class PodWorker:
         self._sidecars_ready = 0
         self._container_ready = self._reported = self._over = False
         self._ready = False  # as last decided
-        self._writes = 0  # of the status
+        self._told: dict[str, Any] = {}  # the status as last handed over
+        self._writes = self._looks = 0  # of the status; of relists at it
         self._final_stored = kubelet.clock.event()
         self._sync_wanted = self._syncing = False
         self._bell = kubelet.clock.event()
@@ -317,7 +319,13 @@ class PodWorker:
         )
         now = self._clock.now
         self._kubelet.journal.write(now, EntryKind.CONTAINER_STARTED, self.pod.name, "started", instance=number)
-        self._clock.call_at(self._node.relist.after(now), self.request_sync)
+        self._sync_after_relist()
+
+    def _sync_after_relist(self) -> None:
+        """The next relist finds this pod changed; it asks about one changed pod after the other."""
+        self._looks += 1
+        found_at = self._node.relist.after(self._clock.now) + self._draw(self._laws.look, "look", self._looks)
+        self._clock.call_at(found_at, self.request_sync)
 
     def _listening(self) -> None:
         now = self._clock.now
@@ -338,7 +346,7 @@ class PodWorker:
             cut_off=ended.cut_off,
             cause=ended.cause.name.lower(),
         )
-        self._clock.call_at(self._node.relist.after(ended.at), self.request_sync)
+        self._sync_after_relist()
         self._replan()
 
     def _restart(self, finished_at: float | None) -> Story:
@@ -460,11 +468,13 @@ class PodWorker:
             self._write(ready=ready, ready_transition_s=self._clock.now)
 
     def _write(self, **changes: Any) -> None:
-        """Hand changes of the status to the status manager; after the final one nothing counts."""
-        if self._over:
+        """Hand what is new in the status to the status manager; after the final one nothing counts."""
+        news = {field: value for field, value in changes.items() if self._told.get(field, _UNTOLD) != value}
+        if self._over or not news:
             return
+        self._told |= news
         statuses = self._kubelet.statuses[self._node.name]
-        statuses.set(self.pod.name, changes, takes=self._write_s, store=self._store)
+        statuses.set(self.pod.name, news, takes=self._write_s, store=self._store)
 
     def _write_s(self) -> float:
         self._writes += 1
