@@ -158,7 +158,7 @@ def _record(
     rollback, rollout = _stages(world, counts, bad)
     return RunRecord(
         name=scenario.name,
-        strategy=scenario.deployment.strategy.type.value,
+        strategy=world.engine.strategy,
         seed=seed,
         plane=plane[0],
         plane_reason=plane[1],
@@ -186,32 +186,32 @@ def _record(
 
 def _stages(world: World, counts: PlaneRecord, bad: tuple[int, ...]) -> tuple[RollbackStages, RolloutFacts]:
     """Rollback by stage, and the rollout that it ended (or that went through)."""
-    end_s, decided = world.scenario.run.duration_s, world.decided_s
+    end_s, decided = world.scenario.run.duration_s, world.stage.decided_s
     onsets = [onset for r in bad if (onset := world.onset_s(r)) is not None]
     diverted = restored = None
     if decided is not None:
-        restored = world.story.completed_after(decided, world.wanted)
+        restored = world.story.completed_after(decided, world.engine.wanted)
         restored = restored if restored is not None and restored <= end_s else None
-        left = [r for r in range(1, len(world.bugs)) if f"v{r + 1}" != world.wanted]
+        left = [r for r in range(1, len(world.bugs)) if f"v{r + 1}" != world.engine.wanted]
         routed = [float(counts.last_routed[r]) for r in left if not np.isnan(counts.last_routed[r])]
         if routed and not any(world.in_view(r) for r in left):
             diverted = max(routed)
     stages = RollbackStages(
         onset_s=min(onsets, default=None),
-        detected_s=world.detected_s,
+        detected_s=world.stage.detected_s,
         decided_s=decided,
         diverted_s=diverted,
         restored_s=restored,
     )
-    start = world.released_s
+    start = world.stage.released_s
     if start is None:
         return stages, world.story.rollout(None, None, "none", end_s)
     if decided is not None:
         outcome = "rolled back" if restored is not None else "rolling back"
         return stages, world.story.rollout(start, restored, outcome, end_s)
-    done = world.story.completed_after(start, world.wanted)
+    done = world.story.completed_after(start, world.engine.wanted)
     done = done if done is not None and done <= end_s else None
-    outcome = "complete" if done is not None else ("stuck" if world.stuck else "progressing")
+    outcome = "complete" if done is not None else ("stuck" if world.engine.stuck else "progressing")
     return stages, world.story.rollout(start, done, outcome, end_s)
 
 

@@ -5,11 +5,14 @@ Listens and never acts. Times are those at which things happened, not those at w
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from zdsim.cluster.api import ChangeKind, DeploymentChange, DeploymentState, PodChange
+from zdsim.cluster.api import ChangeKind, DeploymentState, PodChange
 from zdsim.cluster.journal import Entry, EntryKind, Journal
 from zdsim.record import Event, EventKind, PodLife, RolloutFacts, Span
 from zdsim.rollout.progress import deployment_complete
+
+RECORDER: Final = "record"  # watches the API without delay
 
 _KINDS: Mapping[EntryKind, EventKind] = {
     EntryKind.ACTION: EventKind.RELEASE,
@@ -88,13 +91,13 @@ class Story:
             life.gone_s = now
             self._count(now, -1)
 
-    def deployment_changed(self, change: DeploymentChange) -> None:
-        """The Deployment changed."""
-        status, before, now = change.state.status, change.before, change.time
-        if before is None or status.available != before.status.available:
-            self._available.append((now, status.available))
-        if is_complete(change.state) and (before is None or not is_complete(before)):
-            self._complete.append((now, change.state.spec.template.name))
+    def available(self, now: float, n: int) -> None:
+        """The controller's status says so many available pods."""
+        self._available.append((now, n))
+
+    def completed(self, now: float, template: str) -> None:
+        """A rollout of `template` is complete."""
+        self._complete.append((now, template))
 
     def _count(self, now: float, step: int) -> None:
         self._pods_now += step

@@ -10,6 +10,7 @@ from zdsim.cluster.probes import ProbeKind, ProbeSpec
 from zdsim.cluster.termination import OnSigterm
 from zdsim.plane.vocabulary import ProbeDepth
 from zdsim.run.laws import Luck
+from zdsim.run.plane_config import bugs_of
 from zdsim.scenario import deployment as words
 from zdsim.scenario import process
 from zdsim.scenario.deployment import NO_DEADLINE, Deployment, StrategyType
@@ -43,13 +44,13 @@ class Templates:
     luck: Luck
     sigterm_ignored: Callable[[int], bool]
 
-    def deployment_spec(self, deployment: Deployment, revision: int, bug: Bug | None) -> DeploymentSpec:
+    def deployment_spec(self, deployment: Deployment, revision: int) -> DeploymentSpec:
         """The Deployment with the template of `revision` (an index)."""
         rolling = deployment.strategy.rolling
         recreate = deployment.strategy.type is StrategyType.RECREATE
         deadline, history = deployment.progress_deadline_s, deployment.revision_history_limit
         return DeploymentSpec(
-            template=self.pod_template(deployment, revision, bug),
+            template=self.pod_template(deployment, revision),
             replicas=deployment.replicas,
             strategy=StrategyKind.RECREATE if recreate else StrategyKind.ROLLING_UPDATE,
             max_surge=rolling.max_surge,
@@ -60,8 +61,9 @@ class Templates:
             paused=deployment.paused,
         )
 
-    def pod_template(self, deployment: Deployment, revision: int, bug: Bug | None) -> PodTemplate:
-        """The pod template of `revision`."""
+    def pod_template(self, deployment: Deployment, revision: int) -> PodTemplate:
+        """The pod template of `revision` (an index)."""
+        bug = bugs_of(self.scenario)[revision]
         hook = None if deployment.pre_stop is None else self.scenario.pre_stop_s(deployment)
         init = [one for one in deployment.init_containers if not one.is_sidecar]
         native = [one for one in deployment.init_containers if one.is_sidecar]
