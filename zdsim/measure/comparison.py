@@ -25,6 +25,7 @@ from zdsim.record import RunRecord
 
 SCHEMA_VERSION: Final = 1
 KIND: Final = "zdsim comparison"
+COMPLETE: Final = "complete"  # outcome of a rollout that went through
 MAX_DIFFERS: Final = 40  # fields told in which a contender differs from the first
 
 
@@ -41,17 +42,23 @@ class Measure:
 DROPPED: Final = "dropped_share"
 EXCESS: Final = "excess_share"
 EXPOSED: Final = "exposed_share"
+HARMED: Final = "harmed_share"
+ROLLBACK: Final = "rollback_s"
+MIXED: Final = "mixed_version_s"
+COST: Final = "extra_pod_seconds"
+LATENCY: Final = "p99_during_s"
+ROLLOUT: Final = "rollout_s"
 
 MEASURES: Final = (
-    Measure(DROPPED, "dropped requests", "share", ("requests", "dropped_share")),
+    Measure(DROPPED, "dropped", "share", ("requests", "dropped_share")),
     Measure(EXCESS, "excess dropped", "share", ()),  # against a baseline that several contenders share
-    Measure("p99_during_s", "p99 during rollout", "latency", ("latency_s", "during", "p99")),
+    Measure(LATENCY, "p99 in rollout", "latency", ("latency_s", "during", "p99")),
     Measure(EXPOSED, "users exposed", "share", ("blast_radius", "exposed_share")),
-    Measure("harmed_share", "users harmed", "share", ("blast_radius", "harmed_share")),
-    Measure("rollback_s", "rollback latency", "s", ("rollback", "latency_s")),
-    Measure("rollout_s", "rollout duration", "s", ("rollout", "duration_s")),
-    Measure("mixed_version_s", "mixed versions", "s", ("rollout", "mixed_version_s")),
-    Measure("extra_pod_seconds", "extra pod-seconds", "pod-s", ("rollout", "extra_pod_seconds")),
+    Measure(HARMED, "users harmed", "share", ("blast_radius", "harmed_share")),
+    Measure(ROLLBACK, "rollback", "s", ("rollback", "latency_s")),
+    Measure(ROLLOUT, "rollout", "s", ("rollout", "duration_s")),
+    Measure(MIXED, "mixed versions", "s", ("rollout", "mixed_version_s")),
+    Measure(COST, "extra pod-s", "pod-s", ("rollout", "extra_pod_seconds")),
 )
 
 
@@ -63,6 +70,8 @@ class Cell:
     digest: str
     total: int  # requests
     dropped: int
+    active: int  # users
+    harmed: int
     outcome: str  # of the rollout
     strategy: str
     bad: bool  # a revision with a bug was released
@@ -86,15 +95,20 @@ def cell_of(record: RunRecord) -> Cell:
     """A run reduced to what a comparison needs."""
     summary = summarise(record)
     asked = summary["requests"]
+    values = {one.key: _at(summary, one.path) for one in MEASURES if one.path}
+    if record.rollout.outcome != COMPLETE:
+        values[ROLLOUT] = None  # the way there and back is no rollout's duration
     return Cell(
         seed=record.seed,
         digest=record.digest,
         total=asked["total"],
         dropped=asked["dropped"],
+        active=summary["blast_radius"]["active_users"],
+        harmed=summary["blast_radius"]["harmed_users"],
         outcome=record.rollout.outcome,
         strategy=record.strategy,
         bad=bool(record.bad_revisions),
-        values={one.key: _at(summary, one.path) for one in MEASURES if one.path},
+        values=values,
         causes={cause: n for cause, n in asked["by_cause"].items() if n},
     )
 
@@ -105,8 +119,8 @@ class _Column:
 
     name: str
     values: FloatArray
-    events: IntArray | None = None  # dropped requests behind a share, and
-    exposure: float = math.nan  # requests behind them
+    events: IntArray | None = None  # behind a share: dropped requests, harmed users
+    exposure: float = math.nan  # among so many
 
     @property
     def rare(self) -> bool:
@@ -290,10 +304,14 @@ def _rank(
 
 def _column(one: Measure, who: Played) -> _Column:
     values = np.array([_known(cell.values.get(one.key)) for cell in who.cells], dtype=np.float64)
-    if one.key != DROPPED:
+    if one.key == DROPPED:
+        counted = [(cell.dropped, cell.total) for cell in who.cells]
+    elif one.key == HARMED:
+        counted = [(cell.harmed, cell.active) for cell in who.cells]
+    else:
         return _Column(who.name, values)
-    events = np.array([cell.dropped for cell in who.cells], dtype=np.int64)
-    return _Column(who.name, values, events, float(sum(cell.total for cell in who.cells)))
+    events = np.array([n for n, _ in counted], dtype=np.int64)
+    return _Column(who.name, values, events, float(sum(of for _, of in counted)))
 
 
 def _known(value: float | None) -> float:
