@@ -18,7 +18,7 @@ UNTIL_S = 60.0
 pytestmark = pytest.mark.skipif(KERNEL is None, reason="no compiled plane here")
 
 
-@examples(60)
+@examples(200)
 @given(scenario=scenarios(), cuts=st.lists(st.floats(0.0, 5.0), max_size=3))
 def test_planes_agree(scenario: tuple[PlaneConfig, Script], cuts: list[float]) -> None:
     """Signals, answers, loads, every count and every request's row, for any script."""
@@ -74,6 +74,12 @@ def test_planes_agree_over_many_chunks(mode: RouterMode, algorithm: Algorithm) -
         ]
         calls += [Call(ready + 0.05, "stop_accepting", (k,))]
         calls += [Call(ready + 0.1 * proxy, "set_view", (proxy, view)) for proxy in range(made.n_proxies)]
+    calls += [
+        Call(4.0, "set_weights", ((0.8, 0.2),)),
+        Call(4.0, "set_cookie", (1,)),
+        Call(15.0, "set_weights", (None,)),
+    ]
+    calls += [Call(5.0, "set_match", (1, 0.1, (True, False))), Call(6.0, "set_mirror", (1, 0.1))]
     script = Script(tuple(calls))
     assert KERNEL is not None
     told, compiled = play(ReferencePlane(made), script, UNTIL_S), play(KERNEL(made), script, UNTIL_S)
