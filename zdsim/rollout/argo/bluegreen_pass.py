@@ -251,9 +251,10 @@ def _reconcile_run(
     run = work.run(name)
     if over:
         work.terminate([name])
-    elif work.before.pause(PauseReason.INCONCLUSIVE_ANALYSIS) is None and needs_new_analysis_run(run, work.before):
-        # On a retry a run that failed must not abort again before its successor is due.
-        return work.start_run(kind, templates) if due else None
+    paused = work.before.pause(PauseReason.INCONCLUSIVE_ANALYSIS) is not None
+    if not paused and needs_new_analysis_run(run, work.before):
+        # On a retry the run that failed must not abort again while its successor is not due yet.
+        return work.start_run(kind, templates) if due and not over else None
     work.set_pause_or_abort(run)
     return name
 

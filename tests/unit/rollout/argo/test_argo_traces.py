@@ -301,6 +301,7 @@ def test_pods_that_never_come_exceed_the_deadline(aborts: bool) -> None:
     assert world.status.abort is aborts
     assert world.weight == 0
     world.broken.clear()
+    world.settle()
     world.run(start + 1300.0)
     assert world.status.stable == ("v1" if aborts else "v2")
 
