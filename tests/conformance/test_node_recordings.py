@@ -87,7 +87,7 @@ SCENARIOS = {
 @cache
 def ours(scenario: str) -> tuple[Story, ...]:
     s = SCENARIOS[scenario]
-    return tuple(
+    stories = (
         story
         for seed in SEEDS
         for story in play(
@@ -100,6 +100,8 @@ def ours(scenario: str) -> tuple[Story, ...]:
             delete_after_s=s.delete_after_s,
         )
     )
+    # One in seventy starts so shortly after a relist that it has crashed before the next one ever sees it run.
+    return tuple(story for story in stories if len(story.starts) < 2 or story.ready()[0][0] < story.starts[1])
 
 
 recorded = cache(recorded_stories)

@@ -203,7 +203,7 @@ class PodWorker:
                 next_ref=self._kubelet.next_probe_ref,
             )
             self.probers[kind].start()
-        yield self._clock.timeout(self._draw(self._laws.sandbox, "sandbox"))
+        yield from self._node.start(self._clock, self._draw(self._laws.sandbox, "sandbox"))
         if self._kubelet.plane is not None:
             self._row = self._kubelet.plane.add_pod(self.pod.revision, self._clock.now)
             self.pod.plane_row = self._row
@@ -270,7 +270,7 @@ class PodWorker:
         yield from self._carry_out(None)
         yield from self._end_sidecars(began)
         if self._row != NO_ROW or self.process is not None:
-            yield self._clock.timeout(self._draw(self._laws.network_teardown, "network_teardown"))
+            yield from self._node.end(self._clock, self._draw(self._laws.network_teardown, "network_teardown"))
         if self._kubelet.plane is not None and self._row != NO_ROW:
             self._kubelet.plane.remove_network(self._row, self._clock.now)
         for prober in self.probers.values():
@@ -298,7 +298,7 @@ class PodWorker:
 
     def _start_container(self) -> Story:
         number = self.instance + 1
-        yield self._clock.timeout(self._draw(self._laws.container, "container", number))
+        yield from self._node.start(self._clock, self._draw(self._laws.container, "container", number))
         model = self.spec.process
         self.instance = number
         self.process = AppProcess(
