@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "ZD1021": "a data file (CSV of rates, list of times or values) that cannot be used",
     "ZD1030": "a manifest without a Deployment",
     "ZD1031": "a manifest with several Deployments and no choice between them",
+    "ZD1032": "a Rollout, AnalysisTemplate or Canary that its own controller would refuse",
     # 11xx: gates and thresholds
     "ZD1101": "a threshold that cannot be read",
     # 20xx: a manifest or scenario that can be used, with something its author should know
@@ -49,6 +50,7 @@ CODES: dict[str, str] = {
     "ZD2007": "the command line replaced a part of the scenario",
     "ZD2008": "which container serves, or which Service fronts it, had to be guessed",
     "ZD2009": "a faulty setting that runs, but not as its author may think",
+    "ZD2010": "a metric, hook, plugin or field of a Rollout or Canary that cannot be played here",
     # 30xx, 40xx: while running
     "ZD3001": "offered load above capacity: queues grow without bound",
     "ZD3002": "a run that reached a limit of the simulator",

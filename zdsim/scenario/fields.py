@@ -86,7 +86,7 @@ class Quantity:
     def read(self, value: object) -> float:
         """The value, checked; raises the error that `load` turns into a problem."""
         kind = _KINDS[self.kind]
-        _refuse_template(value)
+        refuse_template(value)
         try:
             number = kind.parse(value)
         except QuantityError as problem:
@@ -138,7 +138,7 @@ class Whole:
 
     def read(self, value: object) -> int:
         """The value, checked."""
-        _refuse_template(value)
+        refuse_template(value)
         if isinstance(value, bool) or not isinstance(value, int):
             hint = ""
             if isinstance(value, float) and value == round(value, 0) and abs(value) < 1e9:
@@ -188,7 +188,8 @@ class _Reader:
         return dict(self.json)
 
 
-def _refuse_template(value: object) -> None:
+def refuse_template(value: object) -> None:
+    """Raises the error of a placeholder that nobody filled in, if this is one."""
     if is_template(value):
         raise problem_error("ZD1008", f"the placeholder {show(value)} was not filled in", hint=TEMPLATE_HINT)
 
@@ -200,14 +201,14 @@ _YES_NO |= {"no": "false", "off": "false", "n": "false", "false": "false"}
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    _refuse_template(value)
+    refuse_template(value)
     fix = _YES_NO.get(value.lower()) if isinstance(value, str) else None
     hint = f"YAML 1.2 reads {value} as a text: write {fix} (no quotes)" if fix else ""
     raise problem_error("ZD1003", f"expected true or false, got {show(value)}", hint=hint)
 
 
 def _int_or_percent(value: object) -> int | str:
-    _refuse_template(value)
+    refuse_template(value)
     try:
         return parse_int_or_percent(value)
     except QuantityError as problem:
@@ -230,7 +231,7 @@ def _text(value: object, *, limit: int, pattern: re.Pattern[str] | None, what: s
 
 
 def _port(value: object) -> int | str:
-    _refuse_template(value)
+    refuse_template(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
         return value
     if (
@@ -254,7 +255,7 @@ def _enum(cls: type[StrEnum], value: object) -> StrEnum:
             return cls(value)
         except ValueError:
             pass
-    _refuse_template(value)
+    refuse_template(value)
     allowed = [str(member.value) for member in cls]
     raise problem_error("ZD1004", *_choose(value, allowed))
 

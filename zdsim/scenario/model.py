@@ -12,9 +12,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
+from zdsim.scenario.analysis import Observability
+from zdsim.scenario.argo import ArgoRollout
 from zdsim.scenario.deployment import Deployment
 from zdsim.scenario.faults import ConnectionLimit, DatabaseDown, DatabaseSlow, Fault
 from zdsim.scenario.fields import FileName, Flag, Name, PositiveSeconds, Quantity, Text, Whole, choice
+from zdsim.scenario.flagger import FlaggerCanary
 from zdsim.scenario.platform import Cluster, Database, Router
 from zdsim.scenario.process import Process
 from zdsim.scenario.quantities import format_duration
@@ -103,6 +106,9 @@ class Scenario(Spec):
     faults: tuple[Fault, ...] = Field((), max_length=1000)
     run: RunSpec = RunSpec()
     cluster: Cluster = Cluster()
+    analysis: Observability = Observability()
+    rollout: ArgoRollout | None = Field(None, description="an Argo Rollout, but for what it shares with a Deployment")
+    flagger: FlaggerCanary | None = Field(None, description="a Flagger Canary")
 
     @property
     def deployment(self) -> Deployment:
