@@ -175,9 +175,10 @@ class Work:
 
     @property
     def delays_end_of_new(self) -> bool:
-        return should_delay_scale_down_on_abort(
-            self.spec.strategy, aborted=self.aborted, has_stable=self.stable is not None
-        )
+        """The aborted new set keeps its pods for a while. The stable set, if that is what is wanted, just stays."""
+        if self.stable is None or self.new is None or self.stable.name == self.new.name:
+            return False
+        return should_delay_scale_down_on_abort(self.spec.strategy, aborted=self.aborted, has_stable=True)
 
     def remove_scale_down_deadlines(self) -> None:
         """New and stable sets wait for no end, except an aborted new one (`removeScaleDownDeadlines`)."""
