@@ -52,7 +52,7 @@ _EVENTS = {
     "memory": 1,
     "remove": 1,
     "match": 1,
-    "cookie": 1,
+    "cookie": 2,
     "mirror": 2,
 }
 _DB_EVENTS = {"down": 3, "up": 1, "db_factor": 2, "db_max": 4}
@@ -177,6 +177,12 @@ def draw_config(dice: Dice) -> PlaneConfig:
     )
 
 
+def _split(dice: Dice, made: PlaneConfig) -> tuple[float, ...]:
+    """Weights of the revisions."""
+    share = dice.one([0.0, 0.25, 0.5, 1.0])
+    return (1.0,) if made.n_revisions == 1 else (1.0 - share, share)
+
+
 def _event(dice: Dice, made: PlaneConfig, n_pods: int) -> list[Call]:
     """One thing that happens, with what follows from it."""
     t = dice.time()
@@ -213,14 +219,15 @@ def _event(dice: Dice, made: PlaneConfig, n_pods: int) -> list[Call]:
             known = [row, *(other for other in others if dice.flag())][dice.whole(0, 1) :]
             return [Call(t, "set_view", (proxy, tuple(known)))]
         case "weights":
-            share = dice.one([0.0, 0.25, 0.5, 1.0])
-            split = (1.0,) if made.n_revisions == 1 else (1.0 - share, share)
-            return [Call(t, "set_weights", (dice.one([split, split, None]),))]
+            return [Call(t, "set_weights", (dice.one([_split(dice, made), _split(dice, made), None]),))]
         case "match":
             classes = tuple(dice.flag() for _ in range(made.n_classes))
-            return [Call(t, "set_match", (dice.whole(-1, made.n_revisions - 1), dice.one([0.5, 0.2, 1.0]), classes))]
+            matched = (dice.whole(-1, made.n_revisions - 1), dice.one([0.5, 0.2, 1.0]), classes)
+            return [Call(t, "set_weights", (_split(dice, made),)), Call(t, "set_match", matched)]
         case "cookie":
-            return [Call(t, "set_cookie", (dice.whole(-1, made.n_revisions - 1),))]
+            split, other = (Call(at, "set_weights", (_split(dice, made),)) for at in (t, later))
+            again = [Call(later, "set_cookie", (revision,))] if dice.flag() else []
+            return [split, Call(t, "set_cookie", (dice.whole(-1, made.n_revisions - 1),)), *again, other]
         case "mirror":
             return [Call(t, "set_mirror", (dice.whole(-1, made.n_revisions - 1), dice.one([1.0, 0.5, 0.0])))]
         case "slow":
