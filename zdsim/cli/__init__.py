@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import click
 from click.core import ParameterSource
 
+import zdsim.cli.analyse
 import zdsim.cli.compare  # noqa: F401  (a verb)
 from zdsim.cli.app import ReaderLeft, app
 from zdsim.errors import ExitCode, ZdsimError
