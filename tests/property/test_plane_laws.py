@@ -32,7 +32,7 @@ UNTIL_S = 60.0  # long after the last request and call
 pytestmark = pytest.mark.parametrize("make", PLANES)
 
 
-@examples(50)
+@examples(25)
 @given(scenario=scenarios())
 def test_the_books_balance(make: MakePlane, scenario: tuple[PlaneConfig, Script]) -> None:
     """Every request ends exactly once or is open; windows, causes, users and rows tell the same."""
@@ -51,7 +51,7 @@ def test_the_books_balance(make: MakePlane, scenario: tuple[PlaneConfig, Script]
     assert record.db_peak >= record.db_connections >= 0
 
 
-@examples(40)
+@examples(25)
 @given(scenario=scenarios())
 def test_every_row_is_possible(make: MakePlane, scenario: tuple[PlaneConfig, Script]) -> None:
     """Nothing takes negative time, too many attempts, or an answer from a process that was not there."""
@@ -74,7 +74,7 @@ def test_every_row_is_possible(make: MakePlane, scenario: tuple[PlaneConfig, Scr
         assert open_requests >= 0
 
 
-@examples(40)
+@examples(25)
 @given(scenario=scenarios())
 def test_everything_comes_to_rest(make: MakePlane, scenario: tuple[PlaneConfig, Script]) -> None:
     """Where no process hung for ever and no database stays closed, nobody waits in the end and no worker is busy."""
@@ -88,7 +88,7 @@ def test_everything_comes_to_rest(make: MakePlane, scenario: tuple[PlaneConfig, 
     assert played.record.db_connections == 0
 
 
-@examples(40)
+@examples(25)
 @given(scenario=scenarios(), cuts=st.lists(st.floats(0.0, DURATION_S + 2.0), max_size=12))
 def test_slicing_time_changes_nothing(make: MakePlane, scenario: tuple[PlaneConfig, Script], cuts: list[float]) -> None:
     """Advancing in slices, as control events make us do, equals advancing at once."""
@@ -106,7 +106,7 @@ def test_the_same_again(make: MakePlane, scenario: tuple[PlaneConfig, Script]) -
     assert differences(play(make(made), script, UNTIL_S), play(make(made), script, UNTIL_S)) == []
 
 
-@examples(30)
+@examples(25)
 @given(scenario=scenarios())
 def test_signals_are_true(make: MakePlane, scenario: tuple[PlaneConfig, Script]) -> None:
     """A drain that is not over at once is told by IDLE, once a process; a probe is answered at most once."""

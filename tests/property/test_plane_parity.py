@@ -18,7 +18,7 @@ UNTIL_S = 60.0
 pytestmark = pytest.mark.skipif(KERNEL is None, reason="no compiled plane here")
 
 
-@examples(200)
+@examples(100)
 @given(scenario=scenarios(), cuts=st.lists(st.floats(0.0, 5.0), max_size=3))
 def test_planes_agree(scenario: tuple[PlaneConfig, Script], cuts: list[float]) -> None:
     """Signals, answers, loads, every count and every request's row, for any script."""
