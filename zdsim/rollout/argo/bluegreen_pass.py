@@ -84,6 +84,11 @@ def scale_blue_green_sets(work: Work, strategy: BlueGreenStrategy) -> None:
         work.resize(active, work.spec.replicas, Reason.SCALED_STABLE)
     if work.new is not None and (active is None or active.name != work.new.name):
         work.reconcile_new_set(_wanted(work, strategy, work.new))
+    stable = work.stable
+    if stable is not None and stable.spec > 0 and stable not in (active, work.new):
+        # Switched, but not promoted yet: it stays as it is, but must note a new number of replicas, or every later
+        # pass would take it for a scaling event.
+        work.resize(stable, stable.spec, Reason.ANNOTATED)
     _scale_others(work, strategy)
 
 

@@ -243,8 +243,8 @@ def _scale_routed(work: Work, strategy: CanaryStrategy, views: list[ReplicaSetVi
         if view.spec == 0:
             continue
         size = 0
-        replaced = work.before.fully_promoted or view.has_deadline
-        if replaced and not strategy.dynamic_stable_scale:
+        waits = not strategy.dynamic_stable_scale and (work.before.fully_promoted or view.has_deadline)
+        if waits:
             held = scale_down_delay_helper(
                 view,
                 counted=counted,
@@ -260,7 +260,7 @@ def _scale_routed(work: Work, strategy: CanaryStrategy, views: list[ReplicaSetVi
             if held.requeue_s is not None:
                 work.timers.append(held.requeue_s)
         budget -= view.spec - size
-        scaled |= work.resize(view, size, Reason.DEADLINE_PASSED if replaced else Reason.SCALED_OLD)
+        scaled |= work.resize(view, size, Reason.DEADLINE_PASSED if waits else Reason.SCALED_OLD)
     return scaled
 
 

@@ -63,7 +63,7 @@ def _switch_when_available(work: Work, role: ServiceRole, view: ReplicaSetView |
         enough = enough and view.available >= view.spec
     if enough:
         work.switch(role, view.template)
-    else:
+    elif not work.aborted:
         work.reasons.append(Reason.SERVICE_SWITCH_DELAYED)
 
 

@@ -146,7 +146,8 @@ def reset_rollout_status(status: RolloutStatus, n_steps: int) -> RolloutStatus:
 def promote(status: RolloutStatus, n_steps: int) -> RolloutStatus:
     """A human says go on: clear the pauses, or skip the current step if there are none.
 
-    The controller notices the resume by `controller_pause`, which stays.
+    The controller notices the resume by `controller_pause`, which stays. A rollout its user paused (`spec.paused`)
+    needs that taken back too; the kubectl plugin does both.
     """
     if status.pauses:
         return replace(status, pauses=())

@@ -221,7 +221,6 @@ class Work:
         """Point a service at a template, if it exists and does not yet."""
         if role in self.services and self.services[role] != template:
             self.services[role] = self.switched[role] = template
-            self.reasons.append(Reason.SERVICE_SWITCHED)
 
     # -- pauses and aborts
 
@@ -343,6 +342,9 @@ class Work:
         phase, message = calculate_rollout_phase(self.spec, status, post_promotion=None if post is None else post.phase)
         status = replace(status, phase=phase, message=message)
         check_s = next_progress_check(self.spec, self.before, status, indefinite_step=indefinite_step, now=self.now)
+        services = {role: to for role, to in self.switched.items() if self.seen.services.get(role) != to}
+        if services:
+            self.reasons.append(Reason.SERVICE_SWITCHED)
         timers = [RESYNC_S, *(timer + TIMER_SLACK_S for timer in self.timers)]
         if check_s is not None:
             timers.append(check_s)
@@ -352,7 +354,7 @@ class Work:
             weight=self.weight,
             experiment_weights=() if self.weights is None else self.weights.additional,
             reset_weight_first=self.reset_weight_first,
-            services=self.switched,
+            services=services,
             deadlines=self.deadlines,
             resizes=tuple(self.resizes),
             start_runs=tuple(self.start_runs),
