@@ -135,7 +135,9 @@ class Law:
 
 LAWS = [
     Law("noprobe_start2", "process start", lambda s: s.starts[0], 0.42, 0.98, 0.1),
-    Law("noprobe_start2", "running is seen within a beat of the start", lambda s: s.running - s.starts[0], 0, 1.1, 0.4),
+    Law(
+        "noprobe_start2", "running is seen within a beat of the start", lambda s: s.running - s.starts[0], 0, 1.15, 0.4
+    ),
     Law("noprobe_start2", "ready at once, listening or not", lambda s: ready_after(s) - s.running, 0, 0, 0),
     # a poke one beat after the first attempt, then a period of 10 s from there
     Law(

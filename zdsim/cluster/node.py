@@ -23,9 +23,9 @@ from zdsim.plane import luck
 #: (probability, seconds). Pod heard of -> its volumes are mounted: the kubelet polls for that every 0.3 s.
 VOLUMES: Final = ((0.0, 0.302), (0.5, 0.312), (1.0, 0.335))
 #: Volumes mounted -> sandbox and network are up.
-SANDBOX: Final = ((0.0, 0.04), (0.5, 0.07), (0.9, 0.13), (1.0, 0.40))
+SANDBOX: Final = ((0.0, 0.03), (0.5, 0.05), (0.9, 0.10), (1.0, 0.35))
 #: Container to be started -> its process runs. Recorded after a liveness kill: 0.10 to 0.25 s.
-CONTAINER: Final = ((0.0, 0.08), (0.5, 0.13), (0.9, 0.20), (1.0, 0.35))
+CONTAINER: Final = ((0.0, 0.08), (0.5, 0.13), (0.9, 0.18), (1.0, 0.35))
 #: Relist begins -> a changed pod's turn. Recorded: first readiness probes of two pods on one relist 0.000 to 0.029 s
 #: apart, in the middle 0.004.
 LOOK: Final = ((0.0, 0.001), (0.5, 0.005), (0.9, 0.013), (1.0, 0.03))
