@@ -59,6 +59,9 @@ class Engine(Protocol):
     def undo(self) -> str:
         """Go back to the template before. Raises RefusedError."""
 
+    def act(self, action: str) -> str:
+        """A human promotes, promotes fully, aborts or retries. Raises RefusedError."""
+
 
 class DeploymentEngine:
     """Kubernetes' Deployment: rolling update or recreate."""
@@ -134,6 +137,9 @@ class DeploymentEngine:
         except UndoError as refused:
             raise RefusedError(str(refused)) from refused
         return f"back to template {state.spec.template.name}"
+
+    def act(self, action: str) -> str:
+        raise RefusedError(f"a Deployment knows no {action.replace('_', ' ')}")
 
     def _changed(self, change: DeploymentChange) -> None:
         status, before = change.state.status, change.before

@@ -22,6 +22,7 @@ from zdsim.scenario.laws import AnyLaw
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.process import WarmUpShape
 from zdsim.scenario.release import Bug
+from zdsim.scenario.strategy import Canary, Split, Sticky
 
 FloatArray = NDArray[np.float64]
 
@@ -55,12 +56,42 @@ _ARRIVALS = {
 }
 
 
-def bugs_of(scenario: Scenario) -> list[Bug | None]:
-    """What is wrong with each revision, by index; the stable one has no bug."""
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A row of the revision axis."""
+
+    name: str
+    bug: Bug | None
+    exposes: bool  # its users count as exposed to the release
+
+
+def revisions_of(scenario: Scenario) -> list[Revision]:
+    """All revisions by index: the stable one, the release, its rollovers, then both sides of experiments if any."""
     release = scenario.release
     if release is None:
-        return [None]
-    return [None, release.bug, *(rollover.bug for rollover in release.then)]
+        return [Revision("v1", None, False)]
+    bugs = [release.bug, *(rollover.bug for rollover in release.then)]
+    found = [Revision("v1", None, False), *(Revision(f"v{n + 2}", bug, True) for n, bug in enumerate(bugs))]
+    if has_experiments(scenario):
+        found += [Revision("baseline", None, False), Revision("experiment", release.bug, True)]
+    return found
+
+
+def has_experiments(scenario: Scenario) -> bool:
+    """Does the strategy bring up fresh baselines?"""
+    strategy = scenario.release.strategy if scenario.release is not None else None
+    return isinstance(strategy, Canary) and any(step.experiment is not None for step in strategy.steps)
+
+
+def is_routed(scenario: Scenario) -> bool:
+    """Does a router split the requests by revision?"""
+    strategy = scenario.release.strategy if scenario.release is not None else None
+    return isinstance(strategy, Canary) and strategy.split is Split.ROUTER
+
+
+def bugs_of(scenario: Scenario) -> list[Bug | None]:
+    """What is wrong with each revision, by index; the stable one has no bug."""
+    return [revision.bug for revision in revisions_of(scenario)]
 
 
 def window_s(scenario: Scenario) -> float:
@@ -104,6 +135,8 @@ def plane_config(
     class_cut[-1] = 1.0
     width = window_s(scenario)
     bugs = bugs_of(scenario)
+    strategy = scenario.release.strategy if scenario.release is not None else None
+    sticky = strategy.sticky if isinstance(strategy, Canary) else Sticky.NONE
     retriable = np.zeros(N_OUTCOMES, dtype=np.bool_)
     for reason in client.retry_on:
         if reason in _OUTCOMES:
@@ -122,7 +155,7 @@ def plane_config(
             [[round(one.queries * (1.0 if bug is None else bug.n_plus_one)) for one in classes] for bug in bugs],
             dtype=np.int64,
         ),
-        exposing=np.arange(len(bugs)) > 0,
+        exposing=np.array([revision.exposes for revision in revisions_of(scenario)]),
         laws=laws.stacked(),
         work_law=work_law,
         query_law=query_law,
@@ -141,7 +174,9 @@ def plane_config(
         close_notice_s=client.close_notice_s,
         n_closed=0 if closed is None else closed.users,
         think_law=think_law,
-        mode=_MODES[router.mode],
+        mode=_mode(scenario),
+        sticky=sticky in (Sticky.USER, Sticky.COOKIE_BOTH),
+        mirrors=isinstance(strategy, Canary) and strategy.mirror is not None,
         algorithm=_ALGORITHMS[router.algorithm],
         n_proxies=router.proxies,
         retry_on_connect=router.retry_on_connect,
@@ -157,6 +192,13 @@ def plane_config(
         log_requests=log_requests,
     )
     return config if db is None else _with_database(config, db)
+
+
+def _mode(scenario: Scenario) -> RouterMode:
+    """A router that splits requests looks at each one, unless the scenario says otherwise."""
+    if is_routed(scenario) and "mode" not in scenario.router.model_fields_set:
+        return RouterMode.REQUEST
+    return _MODES[scenario.router.mode]
 
 
 class _Laws:

@@ -6,6 +6,7 @@ The release itself, rollovers, scaling, pauses and undos at their times, and the
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -33,21 +34,28 @@ class Stage:
         self.detected_s: float | None = None
         self.decided_s: float | None = None
         self._world = world
+
+    def set(self) -> None:
+        """Put everything on the clock; the world must be complete."""
+        world = self._world
         release = world.scenario.release
         if release is None or world.quiet:
             return
         at = world.clock.call_at
         at(release.at_s, lambda: self._release(1, template_changed=release.template_changed))
         for k, rollover in enumerate(release.then):
-            at(rollover.at_s, lambda n=k + 2: self._release(n, template_changed=True))  # type: ignore[misc]
+            at(rollover.at_s, partial(self._release, k + 2, template_changed=True))
         for step in release.scale:
-            at(step.at_s, lambda n=step.replicas: self._act("Scale", world.engine.scale(n)))  # type: ignore[misc]
+            at(step.at_s, partial(self._scale, step.replicas))
         if release.pause_at_s is not None:
             at(release.pause_at_s, lambda: self._pause(paused=True))
         if release.resume_at_s is not None:
             at(release.resume_at_s, lambda: self._pause(paused=False))
         if release.undo_at_s is not None:
             at(release.undo_at_s, self._undo)
+        for action, times in release.actions.items():
+            for at_s in times:
+                at(at_s, partial(self._human, action.removesuffix("_at")))
         operator = release.rollback.operator
         if operator is not None and len(world.bugs) > 1:
             reaction_s = world.luck.draw(operator.reaction, "operator/reaction", 0)
@@ -63,10 +71,14 @@ class Stage:
         kind = EntryKind.ROLLBACK if stage in ("detected", "decided") else EntryKind.ALERT
         self._world.journal.write(now, kind, self._world.subject, stage.capitalize(), message, rule=reason)
 
-    def decided(self) -> None:
+    def decided(self, how: str = "") -> None:
         """Somebody, or the analysis, decided to go back; the first time counts."""
         if self.decided_s is None:
             self.decided_s = self._world.clock.now
+            if how:
+                self._world.journal.write(
+                    self._world.clock.now, EntryKind.ROLLBACK, self._world.subject, "Decided", how
+                )
 
     def _operate(self, from_s: float, rule: AlertRule, reaction_s: float) -> Generator[simpy.Event, Any, None]:
         """The operator begins to look when the release begins."""
@@ -95,9 +107,21 @@ class Stage:
             self.released_s = self._world.clock.now
         self._act("Release", self._world.engine.release(n, template_changed=template_changed))
 
+    def _scale(self, replicas: int) -> None:
+        self._act("Scale", self._world.engine.scale(replicas))
+
     def _pause(self, *, paused: bool) -> None:
         self._act("Pause" if paused else "Resume", f"rollout {'paused' if paused else 'resumed'}")
         self._world.engine.pause(paused=paused)
+
+    def _human(self, action: str) -> None:
+        """Promote, promote_full, abort or retry."""
+        try:
+            done = self._world.engine.act(action)
+        except RefusedError as refused:
+            self._act("Refused", str(refused))
+            return
+        self._act("".join(word.capitalize() for word in action.split("_")), done)
 
     def _undo(self) -> None:
         try:

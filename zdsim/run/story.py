@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zdsim.cluster.api import ChangeKind, DeploymentState, PodChange
 from zdsim.cluster.journal import Entry, EntryKind, Journal
 from zdsim.record import Event, EventKind, PodLife, RolloutFacts, Span
@@ -58,11 +61,14 @@ class Story:
         self._available: list[tuple[float, int]] = []  # (time, available in the Deployment's status)
         self._complete: list[tuple[float, str]] = []  # (time, template) of each completed rollout
         self._pods_now = 0
+        self._restarts: list[tuple[float, int]] = []  # (time, revision)
 
     # --- listeners --------------------------------------------------------------------------------------------
 
     def noted(self, entry: Entry) -> None:
         """The journal was written to: a process began to listen, or ended."""
+        if entry.kind is EntryKind.CONTAINER_STARTED and entry.reason == "started" and entry.data.get("instance"):
+            self._restarts.append((entry.time, self._lives[entry.subject].revision))
         if entry.kind is EntryKind.CONTAINER_STARTED and entry.reason == "listening":
             self._listening_since[entry.subject] = entry.time
         elif entry.kind is EntryKind.CONTAINER_ENDED:
@@ -103,6 +109,15 @@ class Story:
         self._pods_now += step
         self._max_pods.append((now, self._pods_now))
 
+    def restarts(self, windows: int, window_s: float, n_revisions: int) -> NDArray[np.int64]:
+        """Containers started again, by window and revision, shape (windows, n_revisions)."""
+        found = np.zeros((windows, n_revisions), dtype=np.int64)
+        for at_s, revision in self._restarts:
+            window = int(at_s / window_s)
+            if 0 <= window < windows:
+                found[window, revision] += 1
+        return found
+
     def revision_of(self, pod: str) -> int:
         """Index of the revision of a pod, also of one that is gone."""
         return self._lives[pod].revision
@@ -110,8 +125,8 @@ class Story:
     # --- what is left of it -----------------------------------------------------------------------------------
 
     def completed_after(self, at_s: float, template: str) -> float | None:
-        """When a rollout of `template` was first complete after `at_s`."""
-        return next((t for t, name in self._complete if t > at_s and name == template), None)
+        """When a rollout of `template` was first complete at or after `at_s`."""
+        return next((t for t, name in self._complete if t >= at_s and name == template), None)
 
     def rollout(self, start_s: float | None, end_s: float | None, outcome: str, run_end_s: float) -> RolloutFacts:
         """The facts of a rollout from `start_s` to `end_s`."""

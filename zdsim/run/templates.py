@@ -18,6 +18,7 @@ from zdsim.scenario.laws import AnyLaw
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.process import SigtermKind
 from zdsim.scenario.release import Bug
+from zdsim.scenario.strategy import Recreate, Rolling
 
 _SIGTERM = {
     SigtermKind.DRAIN: OnSigterm.DRAIN,
@@ -48,13 +49,21 @@ class Templates:
         """The Deployment with the template of `revision` (an index)."""
         rolling = deployment.strategy.rolling
         recreate = deployment.strategy.type is StrategyType.RECREATE
+        surge, unavailable = rolling.max_surge, rolling.max_unavailable
+        match self.scenario.release.strategy if self.scenario.release is not None else None:
+            case Recreate():
+                recreate = True
+            case Rolling() as asked:
+                recreate = False
+                surge = surge if asked.max_surge is None else asked.max_surge
+                unavailable = unavailable if asked.max_unavailable is None else asked.max_unavailable
         deadline, history = deployment.progress_deadline_s, deployment.revision_history_limit
         return DeploymentSpec(
             template=self.pod_template(deployment, revision),
             replicas=deployment.replicas,
             strategy=StrategyKind.RECREATE if recreate else StrategyKind.ROLLING_UPDATE,
-            max_surge=rolling.max_surge,
-            max_unavailable=rolling.max_unavailable,
+            max_surge=surge,
+            max_unavailable=unavailable,
             min_ready_s=deployment.min_ready_s,
             progress_deadline_s=None if deadline == NO_DEADLINE else deadline,
             history_limit=None if history == NO_DEADLINE else history,
@@ -128,6 +137,17 @@ def memory_requests(scenario: Scenario, deployment: Deployment, bug: Bug | None)
         return 0
     room = limit * (1.0 - scenario.process.memory.base)
     return max(1, int(room / bug.leak_per_request))
+
+
+def memory_limit(scenario: Scenario, revision: int) -> float | None:
+    """Memory limit of a pod of a revision, bytes; None without one."""
+    n = min(revision, 0 if scenario.release is None else 1 + len(scenario.release.then))
+    return scenario.deployment_after(n).resources.limits.memory
+
+
+def memory_base(scenario: Scenario, revision: int) -> float:
+    """Memory of a fresh process, bytes; 0 where no limit tells."""
+    return (memory_limit(scenario, revision) or 0.0) * scenario.process.memory.base
 
 
 def _probe_spec(probe: words.Probe) -> ProbeSpec:

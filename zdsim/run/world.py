@@ -5,10 +5,13 @@ strength, warm and at its probes' own beat, when the first request arrives at ti
 and the operator, are stories of their own (`release`, `faults`).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from zdsim.cluster.api import Pod
 from zdsim.cluster.clock import SharedClock
 from zdsim.cluster.endpoint_controller import EndpointController, KubeProxy, ServiceLaws
 from zdsim.cluster.journal import Entry, EntryKind, Journal
@@ -21,16 +24,19 @@ from zdsim.plane import laws
 from zdsim.plane.config import PlaneConfig
 from zdsim.plane.protocol import DataPlane
 from zdsim.rollout.control_plane import ControlPlane, start_control_plane
+from zdsim.run.analysis import AnalysisRuns
 from zdsim.run.engine import DeploymentEngine, Engine
 from zdsim.run.faults import Faults
 from zdsim.run.laws import Luck, table
 from zdsim.run.plane_config import bugs_of
 from zdsim.run.release import Stage
+from zdsim.run.rollout_engine import RolloutEngine
+from zdsim.run.rollout_spec import played_of
 from zdsim.run.story import RECORDER, Story
 from zdsim.run.templates import Templates
 from zdsim.scenario.laws import AnyLaw, ConstantLaw
 from zdsim.scenario.model import Scenario
-from zdsim.scenario.release import Bug
+from zdsim.scenario.strategy import Canary, Sticky
 
 TAIL: Final = 1e-6  # a start-up slower than this share of its law is not waited for before the traffic begins
 
@@ -75,6 +81,8 @@ class World:
         self.clock = SharedClock(plane, config.start_s)
         self.luck = Luck(seed)
         self.bugs = bugs_of(scenario)
+        self.n_revisions = len(self.bugs)
+        self.experiment_revisions = (self.n_revisions - 2, self.n_revisions - 1)  # where the strategy has experiments
         self.quiet = quiet
         self.name = scenario.deployment.name
         self.subject = f"deployment/{self.name}"  # of what people do, in the journal
@@ -95,10 +103,12 @@ class World:
         )
         self._proxies = self._service(seed)
         templates = Templates(scenario, self.luck, self.faults.is_deaf)
-        self.engine: Engine = DeploymentEngine(scenario, templates, self.control.api, self.story)
+        self.runs = AnalysisRuns(self)
+        self.stage = Stage(self)
+        self.engine = self._engine(templates)
         self.engine.begin()
         self.clock.call_at(0.0, self._open)
-        self.stage = Stage(self)
+        self.stage.set()
 
     # --- what happened --------------------------------------------------------------------------------------------
 
@@ -112,7 +122,7 @@ class World:
         self.first_listen_s[revision] = entry.time
         bug = self.bugs[revision]
         if bug is not None and (bug.error_rate > 0.0 or bug.classes):
-            self.clock.call_at(entry.time + bug.error_after_s, lambda: self._err(revision, bug))
+            self.clock.call_at(entry.time + bug.error_after_s, lambda: self._err(revision))
 
     def in_view(self, revision: int) -> bool:
         """Does any router know a pod of `revision`?"""
@@ -124,6 +134,45 @@ class World:
         if seen is None or bug is None:
             return None
         return max(seen, self.first_listen_s.get(revision, seen) + bug.error_after_s)
+
+    def select(self, selects: Callable[[Pod], bool]) -> None:
+        """The service that people use chooses other pods from now on."""
+        self._endpoints.select(selects)
+
+    @property
+    def cookies(self) -> bool:
+        """Do users who met the canary keep a cookie?"""
+        strategy = self.scenario.release.strategy if self.scenario.release is not None else None
+        return isinstance(strategy, Canary) and strategy.sticky is Sticky.COOKIE
+
+    @property
+    def class_shares(self) -> list[float]:
+        """Share of requests of each class."""
+        return [one.share for one in self.scenario.traffic.classes]
+
+    def error_rates(self, revision: int) -> list[float]:
+        """Error rate of a revision by class, once its bug shows."""
+        bug, usual = self.bugs[revision], self.scenario.process.error_rate
+        if bug is None:
+            return [usual] * len(self.scenario.traffic.classes)
+        return [max(bug.classes.get(one.name, bug.error_rate), usual) for one in self.scenario.traffic.classes]
+
+    def conversions(self) -> NDArray[np.float64]:
+        """Orders an answered request of each revision brings, shape (R,)."""
+        usual = sum(one.share * one.conversion for one in self.scenario.traffic.classes)
+        factors = [1.0 if bug is None else bug.conversion_factor for bug in self.bugs]
+        return np.minimum(1.0, usual * np.array(factors))
+
+    @property
+    def order_value(self) -> float:
+        """Mean revenue of an order."""
+        classes = self.scenario.traffic.classes
+        orders = sum(one.share * one.conversion for one in classes)
+        return sum(one.share * one.conversion * one.revenue for one in classes) / orders if orders else 0.0
+
+    def pods_of(self, revision: int) -> int:
+        """Pods of a revision that exist now."""
+        return sum(pod.revision == revision for pod in self.control.api.pods.values())
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
@@ -167,7 +216,7 @@ class World:
             )
             for k in range(router.proxies)
         ]
-        EndpointController(
+        self._endpoints = EndpointController(
             self.clock,
             self.control.api,
             self.journal,
@@ -186,15 +235,20 @@ class World:
         for pod in proxy.view:
             self.first_view_s.setdefault(pod.revision, self.clock.now)
 
+    def _engine(self, templates: Templates) -> Engine:
+        played = played_of(self.scenario)
+        if played is None:
+            return DeploymentEngine(self.scenario, templates, self.control.api, self.story)
+        return RolloutEngine(self, played, templates)
+
     def _open(self) -> None:
         """The traffic begins: does the old revision stand?"""
         self.settled = self.engine.settled
         self.engine.opened()
 
-    def _err(self, revision: int, bug: Bug) -> None:
+    def _err(self, revision: int) -> None:
         """The revision begins to answer with errors."""
-        for k, one in enumerate(self.scenario.traffic.classes):
-            rate = max(bug.classes.get(one.name, bug.error_rate), self.scenario.process.error_rate)
+        for k, rate in enumerate(self.error_rates(revision)):
             self.plane.set_error_rate(revision, k, rate, self.clock.now)
 
 
