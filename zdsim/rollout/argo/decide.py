@@ -50,6 +50,8 @@ def reconcile(spec: RolloutSpec, status: RolloutStatus, seen: Seen, now: float) 
     work = Work.begin(spec, status, before, seen, now)
     strategy = spec.strategy
     scaling = is_scaling_event(spec, seen)
+    if scaling:
+        work.adopt_current()
     match strategy:
         case CanaryStrategy():
             if not scaling:

@@ -191,9 +191,6 @@ def _step(strategy: CanaryStrategy, step: CanaryStep, at: str) -> Iterator[Inval
             if step.replicas is not None and step.replicas < 0:
                 message = f"must not be negative; got {step.replicas}"
                 yield InvalidSpec(SpecReason.NEGATIVE, message, f"{at}.setCanaryScale.replicas")
-            if step.weight is not None and not 0 <= step.weight <= strategy.max_weight:
-                message = f"must be between 0 and {strategy.max_weight}; got {step.weight}"
-                yield InvalidSpec(SpecReason.WEIGHT_OUT_OF_RANGE, message, f"{at}.setCanaryScale.weight")
         case Experiment():
             yield from _experiment(strategy, step, f"{at}.experiment")
         case SetHeaderRoute():

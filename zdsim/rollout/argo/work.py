@@ -114,6 +114,14 @@ class Work:
 
     # -- sets
 
+    def adopt_current(self) -> None:
+        """While only sizes are set, the set last seen as wanted stands in for a new one that does not exist yet."""
+        before = self.before
+        if self.new is not None or before.current in ("", before.stable):
+            return
+        self.new = _oldest(view for view in self.others if view.template == before.current)
+        self.others = tuple(view for view in self.others if view is not self.new)
+
     def ensure_new(self) -> ReplicaSetView:
         """The new set, created with 0 pods if it does not exist (`getAllReplicaSetsAndSyncRevision`)."""
         if self.new is None:
