@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   zdsim compare scenarios/rolling.yaml scenarios/recreate.yaml
-  zdsim compare scenarios/rolling.yaml --strategy rolling,recreate -n 50
+  zdsim compare scenarios/rolling.yaml --strategy rolling,recreate,blue-green,canary -n 50
   zdsim compare scenarios/rolling.yaml --variant pause:service.deployment.preStop.sleep.seconds=5
 """
 _TEXT_ENDINGS = (".md", ".markdown", ".txt")
@@ -35,7 +35,7 @@ _TEXT_ENDINGS = (".md", ".markdown", ".txt")
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Of the first replication; default: the scenario's."
 )
-@click.option("--strategy", metavar="A,B", help="Play each scenario with these strategies: rolling, recreate.")
+@click.option("--strategy", metavar="A,B", help="Play each scenario with these: rolling, recreate, blue-green, canary.")
 @click.option(
     "--variant",
     multiple=True,

@@ -7,18 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from zdsim.errors import Problem, ScenarioError, ZdsimError
 from zdsim.scenario.load import Loaded, load_scenario
-from zdsim.scenario.release import Release
+from zdsim.scenario.model import Scenario
+from zdsim.scenario.strategy import AnyStrategy
 
-#: Strategies that every scenario can be given, as overrides.
-STRATEGIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "rolling": ("service.deployment.strategy.type=RollingUpdate",),
-    # The whole mapping: a Recreate may not say rollingUpdate.
-    "recreate": ("service.deployment.strategy={type: Recreate}",),
-}
+#: Strategies that every scenario can be given, as `release.strategy` calls them.
+STRATEGIES: Final = tuple(get_args(one.model_fields["kind"].annotation)[0] for one in get_args(AnyStrategy))
 NOT_COMPARED: Final = ("name", "description")  # of a scenario: they change nothing
 
 
@@ -28,6 +25,7 @@ class Variant:
 
     name: str
     overrides: tuple[str, ...]
+    strategy: str | None = None  # of the release, with what the scenario says about it if it is its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +59,16 @@ def variant(text: str) -> Variant:
 
 
 def strategies(text: str) -> list[Variant]:
-    """`rolling,recreate` as variants.
+    """`rolling,blue-green` as variants.
 
     Raises:
         ZdsimError: no strategy of that name.
     """
-    return [Variant(name, _strategy(name)) for name in (part.strip() for part in text.split(",")) if name]
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [name for name in names if name.replace("-", "_") not in STRATEGIES]
+    if unknown:
+        raise ZdsimError(f"--strategy: there is no strategy {unknown[0]!r}; there are {', '.join(STRATEGIES)}")
+    return [Variant(name, (), name.replace("-", "_")) for name in names]
 
 
 def load_all(
@@ -89,14 +91,19 @@ def load_all(
     wanted = [Variant("", ())] if with_original or not variants else []
     for path in paths:
         for one in (*wanted, *variants):
+            changes = one.overrides
             try:
-                loaded = load_scenario(path, overrides=[*overrides, *one.overrides])
+                loaded = load_scenario(path, overrides=[*overrides, *changes])
+                if one.strategy is not None and _strategy(loaded.scenario) != one.strategy:
+                    # The whole section: what it says of one strategy means nothing to another.
+                    changes = (*changes, f"release.strategy={{kind: {one.strategy}}}")
+                    loaded = load_scenario(path, overrides=[*overrides, *changes])
             except ScenarioError as error:
                 problems |= {str(problem): problem for problem in error.problems if str(problem) not in problems}
                 continue
             base = loaded.scenario.name
             name = base if not one.name else one.name if len(paths) == 1 else f"{base}:{one.name}"
-            out.append(Contender(name, loaded, str(path), one.overrides))
+            out.append(Contender(name, loaded, str(path), changes))
     if problems:
         raise ScenarioError(problems.values())
     if len(out) < 2:
@@ -125,16 +132,14 @@ def undisturbed(scenario: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = json.loads(json.dumps(scenario))
     out |= {"name": "baseline", "description": "", "release": None, "faults": []}
     # How it would be replaced does not matter where nothing is replaced.
-    out["service"]["deployment"].pop("strategy", None)
+    (out["service"].get("deployment") or {}).pop("strategy", None)
     return out
 
 
-def _strategy(name: str) -> tuple[str, ...]:
-    if name in STRATEGIES:
-        return STRATEGIES[name]
-    if "strategy" in Release.model_fields:
-        return (f"release.strategy.kind={name}",)  # the loader tells which ones there are
-    raise ZdsimError(f"--strategy: there is no strategy {name!r}; there are {', '.join(STRATEGIES)}")
+def _strategy(scenario: Scenario) -> str | None:
+    """The strategy that a scenario names, None where it leaves it to the manifest."""
+    strategy = scenario.release.strategy if scenario.release is not None else None
+    return None if strategy is None else strategy.kind
 
 
 def _told_apart(found: list[Contender]) -> list[Contender]:

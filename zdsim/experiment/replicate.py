@@ -105,7 +105,8 @@ def play(
     finished = _here if n_workers == 1 else _beside
     try:
         # Compile the kernel once, or load it: workers that start now find it in the cache.
-        _warm(plane)
+        if any(_plane(one, plane) == "kernel" for one in scenarios):
+            simulate(Scenario.model_validate(WARM_UP), 0, plane="kernel")
         with contextlib.closing(finished(scenarios, jobs, plane, n_workers)) as results:
             for job, found in results:
                 if isinstance(found, str):
@@ -185,6 +186,6 @@ def _look_up(_: float) -> None:
         raise _Stopped
 
 
-def _warm(plane: str) -> None:
-    if choose_plane(plane)[0] == "kernel":
-        simulate(Scenario.model_validate(WARM_UP), 0, plane=plane)
+def _plane(scenario: Mapping[str, Any], plane: str) -> str:
+    """Who will play a scenario."""
+    return choose_plane(scenario["run"]["plane"] if plane == "auto" else plane)[0]

@@ -149,7 +149,7 @@ def compare(
         level: of every interval, and 1 - the level of every test.
 
     Returns:
-        A dict of plain JSON values (see README.md, "Compare").
+        A dict of plain JSON values; what does not exist is None.
     """
     seeds = [cell.seed for cell in played[0].cells]
     assert seeds, "a comparison needs at least one replication"

@@ -27,7 +27,7 @@ from zdsim.report.units import percent, plural
 
 COLUMNS = 3
 WIDTH = 12.0  # inches
-HEAD, FOOT = 0.85, 0.62  # inches above and below the panels
+HEAD, FOOT, GAP = 0.95, 0.72, 0.62  # inches above, below and between the panels
 GOLDEN = 0.6180339887498949  # dots are spread by multiples of it: evenly, and the same every time
 WIDE = 50.0  # largest by smallest value from which an axis is logarithmic
 
@@ -43,7 +43,7 @@ def comparison(result: Mapping[str, Any], played: Sequence[Played]) -> Figure:
 
     measured = [one for one in result["measures"] if any(_values(who, one["key"]).size for who in played)]
     n_rows = max(1, math.ceil(len(measured) / COLUMNS))
-    row_in = 0.78 + 0.34 * len(played)
+    row_in = GAP + 0.40 * len(played)
     height = HEAD + FOOT + row_in * n_rows
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -58,7 +58,7 @@ def comparison(result: Mapping[str, Any], played: Sequence[Played]) -> Figure:
             right=1.0 - 0.3 / WIDTH,
             top=1.0 - HEAD / height,
             bottom=FOOT / height,
-            hspace=0.78 / (row_in - 0.78) * 1.0,
+            hspace=GAP / (row_in - GAP),
             wspace=0.09,
         )
         for i, one in enumerate(measured):
@@ -103,14 +103,15 @@ def _panel(
                 0.01, y, "not measured", transform=axes.get_yaxis_transform(), color=PALE, fontsize=8, va="center"
             )
             continue
-        spread = (np.arange(values.size) * GOLDEN % 1.0 - 0.5) * 0.5
-        axes.plot(factor * values, y + spread, ".", color=color, markersize=4.0, alpha=0.4, markeredgewidth=0, zorder=2)
+        spread = (np.arange(values.size) * GOLDEN % 1.0 - 0.5) * 0.44
+        axes.plot(factor * values, y + spread, ".", color=color, markersize=6.0, alpha=0.5, markeredgewidth=0, zorder=2)
         _mean(axes, found[who.name], y, color, factor, best=is_best(result, key, who.name))
         if values.size < len(who.cells):
             note = f"{values.size} of {len(who.cells)}"
             axes.text(1.0, y + 0.3, note, transform=axes.get_yaxis_transform(), color=PALE, fontsize=8, ha="right")
-    _scale(axes, factor * every, unit)
-    axes.set_ylim(-0.6, len(played) - 0.4)
+    _scale(axes, factor * every)
+    axes.set_ylim(-0.5, len(played) - 0.3)
+    _numbers(axes, unit, found, factor)
     axes.set_yticks(range(len(played)), [_plain(who.name) for who in reversed(played)] if named else [])
     axes.tick_params(axis="y", length=0)
     axes.set_title(_plain(_title(one)), loc="left", fontsize=10, fontweight="bold", color=INK)
@@ -126,11 +127,30 @@ def _mean(axes: Axes, found: Mapping[str, Any], y: float, color: str, factor: fl
             solid_capstyle="butt",
             zorder=3,
         )
-    look: dict[str, Any] = {"marker": "D", "color": INK, "markersize": 6.5, "markeredgewidth": 1.3}
+    look: dict[str, Any] = {"marker": "D", "markeredgecolor": INK, "markersize": 6.5, "markeredgewidth": 1.3}
     axes.plot([factor * found["mean"]], [y], markerfacecolor=color if best else "white", zorder=4, **look)
 
 
-def _scale(axes: Axes, every: FloatArray, unit: str) -> None:
+def _numbers(axes: Axes, unit: str, found: Mapping[str, Mapping[str, Any]], factor: float) -> None:
+    """The mean in figures, above its diamond."""
+    for row, one in enumerate(reversed(list(found.values()))):
+        if not one["n"]:
+            continue
+        x = factor * one["mean"]
+        at = float(axes.transAxes.inverted().transform(axes.transData.transform((x, 0.0)))[0])
+        side = "left" if at < 0.12 else "right" if at > 0.88 else "center"
+        axes.annotate(
+            words.value(unit, one["mean"]),
+            (x, row + 0.27),
+            xytext=({"left": -4, "right": 4, "center": 0}[side], 0),
+            textcoords="offset points",
+            ha=side,
+            fontsize=8,
+            color=INK,
+        )
+
+
+def _scale(axes: Axes, every: FloatArray) -> None:
     low, high = float(every.min()), float(every.max())
     positive = every[every > 0.0]
     if low >= 0.0 and positive.size and high / float(positive.min()) > WIDE:
@@ -156,7 +176,7 @@ def _words(figure: Figure, result: Mapping[str, Any], height: float, left_in: fl
     asked = result["replications"]
     left = min(left_in, 0.35) / WIDTH
     who = [one["name"] for one in result["contenders"]]
-    head = " against ".join(who)
+    head = f"{words.names(who)} compared"
     head = head if len(head) <= 90 else f"{len(who)} contenders compared"
     figure.text(left, 1.0 - 0.26 / height, _plain(head), fontsize=13, fontweight="bold", color=INK, va="center")
     detail = (
