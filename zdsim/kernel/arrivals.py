@@ -37,20 +37,20 @@ class ArrivalSource:
         self._rows = np.zeros(size, dtype=ARRIVAL_ROW)
         self._progress = np.zeros(1, dtype=PROGRESS)
         self._keys = np.array([stream_key(traffic.seed, f"traffic/{name}") for name in _NAMES], dtype=np.uint64)
-        self._knots = np.ascontiguousarray(traffic.knots_s, dtype=np.float64)
-        self._rates = np.ascontiguousarray(traffic.rates, dtype=np.float64)
+        self._knots = _own(traffic.knots_s)
+        self._rates = _own(traffic.rates)
         pieces = np.diff(self._knots) * (self._rates[1:] + self._rates[:-1]) / 2.0
         self._integral = np.concatenate([[0.0], np.cumsum(pieces)])
         self._times = np.zeros(0)
         if traffic.arrivals is Arrivals.EXPLICIT:
             assert traffic.times_s is not None
-            self._times = np.ascontiguousarray(traffic.times_s, dtype=np.float64)
+            self._times = _own(traffic.times_s)
         self._often = (1.0 + np.sqrt((traffic.dispersion - 1.0) / (traffic.dispersion + 1.0))) / 2.0
-        self._user_cut = np.ascontiguousarray(traffic.user_cut, dtype=np.float64)
+        self._user_cut = _own(traffic.user_cut)
         self._guide = _guide(self._user_cut)
-        self._class_cut = np.ascontiguousarray(traffic.class_cut, dtype=np.float64)
-        self._work = np.ascontiguousarray(traffic.work, dtype=np.float64).reshape(-1)
-        self._gaps = UNIT_GAPS.q.reshape(-1).copy()
+        self._class_cut = _own(traffic.class_cut)
+        self._work = _own(traffic.work)
+        self._gaps = _own(UNIT_GAPS.q)
 
     def take(self) -> NDArray[Any]:
         """The next arrivals; empty at the end. The rows are written over by the next call."""
@@ -72,6 +72,11 @@ class ArrivalSource:
             int(self._traffic.n_proxies),
         )
         return self._rows[:n]
+
+
+def _own(values: FloatArray) -> FloatArray:
+    """A flat copy. A read-only array would be another type, for which Numba would compile all anew."""
+    return np.array(values, dtype=np.float64).reshape(-1)
 
 
 def _guide(cut: FloatArray) -> NDArray[np.int64]:

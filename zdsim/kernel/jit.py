@@ -1,37 +1,49 @@
 """How are the kernel functions compiled, and where is the result kept?
 
-Numba's disk cache does not notice an edit in a function called from another file, and it raises at import when
-it finds no folder to write to. So the folder is chosen here before Numba is imported: in the user's cache, under a
-digest of every source that is compiled in; else a private temporary folder; else none (compile again each time).
-Only the entry of the kernel is cached: what it calls is compiled into it.
+Numba's disk cache does not notice an edit in a function called from another file, and a decorator raises when it
+finds no folder to write to. So the kernel's folder is chosen here: in the user's cache (or in NUMBA_CACHE_DIR), under
+a digest of every source that is compiled in; else a private temporary folder that goes with the process; else none.
+Nothing is set for others: Numba's own setting is changed only while an entry of the kernel is decorated, and no
+environment variable is, lest a child process with other sources take this folder for its own. Only entries are
+cached: what they call is compiled into them.
 """
 
+import atexit
 import hashlib
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numba
+
+_NOT_COMPILED = ("__init__.py", "plane.py")
 _COMPILED_IN = ("histogram.py", "laws.py", "luck.py", "vocabulary.py", "traffic.py", "config.py")
+_config: Any = numba.config
+
+#: Check every row index (slow); tests run the kernel so in a process of its own.
+CHECKED = bool(_config.BOUNDSCHECK)
 
 
 def source_digest() -> str:
     """Digest of all sources whose constants or code end up in the compiled kernel, and of the compiler."""
     here = Path(__file__).resolve().parent
     digest = hashlib.blake2b(digest_size=10)
-    for path in [*sorted(here.glob("*.py")), *(here.parent / "plane" / name for name in _COMPILED_IN)]:
+    kernel = sorted(path for path in here.glob("*.py") if path.name not in _NOT_COMPILED)
+    for path in [*kernel, *(here.parent / "plane" / name for name in _COMPILED_IN)]:
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
-    checked = os.environ.get("NUMBA_BOUNDSCHECK", "")
-    digest.update(f"{metadata.version('numba')} {platform.python_version()} {checked}".encode())
+    digest.update(f"{numba.__version__} {platform.python_version()} {CHECKED}".encode())
     return digest.hexdigest()
 
 
 def _user_cache() -> Path:
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(os.environ["NUMBA_CACHE_DIR"])
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"])
     if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
@@ -52,33 +64,21 @@ def _usable(folder: Path) -> bool:
 
 def choose_cache_folder() -> Path | None:
     """Folder for the compiled kernel, or None where nothing can be written."""
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    if given:
-        return Path(given) if _usable(Path(given)) else None
     try:
         folder = _user_cache() / "zdsim" / f"kernel-{source_digest()}"
         if _usable(folder):
             return folder
-    except (OSError, RuntimeError):  # no readable source, or no home at all
+    except (OSError, RuntimeError):  # no readable sources, or no home at all
         pass
     try:
-        return Path(tempfile.mkdtemp(prefix="zdsim-kernel-"))
+        private = Path(tempfile.mkdtemp(prefix="zdsim-kernel-"))
     except OSError:
         return None
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    return private
 
 
 CACHE_FOLDER = choose_cache_folder()
-if CACHE_FOLDER is not None:
-    os.environ["NUMBA_CACHE_DIR"] = str(CACHE_FOLDER)
-
-import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when it is imported)
-
-_config: Any = numba.config
-if CACHE_FOLDER is not None:
-    _config.CACHE_DIR = str(CACHE_FOLDER)  # in case somebody imported Numba before us
-
-#: Check every row index (slow); tests run the kernel so in a process of its own.
-CHECKED = bool(_config.BOUNDSCHECK)
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +88,7 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As `jit`, always merged into its callers: a few lines on the path of every request."""
+    """As `jit`, always merged into its callers: for what every request does, where there are few callers."""
     compiled: Callable[..., Any] = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
     return compiled
 
@@ -96,11 +96,13 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that Python calls, and keep the result on disk where that is possible."""
     compiled: Callable[..., Any]
-    if CACHE_FOLDER is not None:
-        try:
-            compiled = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
-            return compiled
-        except RuntimeError:  # Numba found no place after all
-            pass
-    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    if CACHE_FOLDER is None:
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
+        return compiled
+    theirs = _config.CACHE_DIR
+    _config.CACHE_DIR = str(CACHE_FOLDER)
+    try:
+        compiled = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+    finally:
+        _config.CACHE_DIR = theirs
     return compiled

@@ -1,5 +1,6 @@
 """Who owns the kernel's tables? `KernelPlane`: it makes and grows them, feeds arrivals, and speaks `DataPlane`."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ from zdsim.kernel.arrivals import ArrivalSource
 from zdsim.kernel.engine import SPARE, play
 from zdsim.kernel.layout import FIRST_POD_QUEUE, N_TIMER_LISTS, NONE, TABLES, WORLD, Halt, Op
 from zdsim.plane.config import REQUEST_ROW, PlaneConfig, PlaneRecord
+from zdsim.plane.laws import constant
 from zdsim.plane.protocol import Signal, Stop
+from zdsim.plane.traffic import Arrivals, Traffic
 from zdsim.plane.vocabulary import (
     CLOSED_STRIDE,
     MAX_ATTEMPTS,
@@ -436,11 +439,43 @@ def _chain_free(table: NDArray[Any], start: int, free: int) -> int:
     return start
 
 
-def warm(config: PlaneConfig) -> None:
-    """Compile the kernel, or load it from the cache, before it is needed; `config` is any configuration.
+def warm() -> float:
+    """Compile the kernel, or load it from the cache, before it is needed; seconds of wall clock that it took.
 
-    The first plane does it too; a container image or a command that says what takes so long does it here.
+    The first plane of a process does it too. A container image being built, or a command that says what takes so
+    long, does it here.
     """
-    KernelPlane(config).take_signals()
-    plane = KernelPlane(config)
-    plane.set_db_max_connections(config.db_max_connections, config.start_s)
+    start = time.perf_counter()
+    laws = constant(0.0).q[np.newaxis]
+    one, zero, yes = np.ones(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.bool_)
+    traffic = Traffic(
+        seed=0,
+        arrivals=Arrivals.EXPLICIT,
+        knots_s=np.zeros(0),
+        rates=np.zeros(0),
+        user_cut=one,
+        class_cut=one,
+        work=laws,
+        n_proxies=1,
+        times_s=np.zeros(1),
+    )
+    config = PlaneConfig(
+        seed=0,
+        traffic=traffic,
+        horizon_s=1.0,
+        window_s=1.0,
+        n_windows=1,
+        n_users=1,
+        service_factor=one,
+        error_rate=np.zeros((1, 1)),
+        n_queries=np.zeros((1, 1), dtype=np.int64),
+        exposing=yes,
+        laws=laws,
+        work_law=zero,
+        query_law=zero,
+        class_cut=one,
+        idempotent=yes,
+        resumable=yes,
+    )
+    KernelPlane(config).advance(1.0)
+    return time.perf_counter() - start

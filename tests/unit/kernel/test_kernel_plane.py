@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from planekit import ALL_RETRIABLE, Call, Script, config, differences, exponential, play, serving
 
-from zdsim.kernel import KernelPlane, jit
+from zdsim.kernel import KernelPlane, arrivals, engine, jit, warm
 from zdsim.plane.config import PlaneConfig
 from zdsim.plane.laws import constant
 from zdsim.plane.protocol import Stop
@@ -133,19 +133,31 @@ def test_refusals() -> None:
         plane.set_view(0, [3], 0.0)
 
 
+def test_one_copy_of_the_code_whatever_the_configuration() -> None:
+    """Another type of argument would compile everything anew, in every process."""
+    warm()
+    for made in (config(times_s=[]), config(n_users=1), storm()[0]):
+        KernelPlane(made).advance(0.1)
+    assert len(engine.play.signatures) == 1
+    assert len(arrivals._draw.signatures) == 1
+
+
 # --- where the code is kept -----------------------------------------------------------------------------------
 def test_cache_folder_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     folder = jit.choose_cache_folder()
-    assert folder == tmp_path / "zdsim" / f"kernel-{jit.source_digest()}"
-    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "other")
-    assert jit.choose_cache_folder() != folder
+    assert folder == tmp_path / "xdg" / "zdsim" / f"kernel-{jit.source_digest()}"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    assert jit.choose_cache_folder() == tmp_path / "numba" / "zdsim" / f"kernel-{jit.source_digest()}"
+    monkeypatch.setattr(jit, "CHECKED", not jit.CHECKED)
+    assert jit.choose_cache_folder() not in (folder, None)
 
 
-def test_cache_folder_given_by_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
-    assert jit.choose_cache_folder() == tmp_path / "mine"
+def test_other_users_of_numba_keep_their_settings() -> None:
+    code = "import os, numba; old = numba.config.CACHE_DIR, dict(os.environ); import zdsim.kernel; "
+    code += "print((numba.config.CACHE_DIR, dict(os.environ)) == old)"
+    assert _python(code).strip() == "True"
 
 
 def test_without_a_home_a_private_folder_and_without_that_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -172,9 +184,9 @@ def _python(code: str, **env: str) -> str:
 def test_import_survives_without_any_writable_folder() -> None:
     """Numba itself would raise here, at import."""
     gone = os.devnull + "/gone"
-    code = "import zdsim.kernel.jit as j, zdsim.kernel; print(j.CACHE_FOLDER)"
-    out = _python(code, HOME=gone, XDG_CACHE_HOME=gone, TMPDIR=gone, TEMP=gone, TMP=gone, NUMBA_CACHE_DIR=gone)
-    assert out.strip() == "None"
+    code = f"import tempfile; tempfile.tempdir = {gone!r}; import zdsim.kernel; print(zdsim.kernel.plane.play.__name__)"
+    code += "; from zdsim.kernel.jit import CACHE_FOLDER; print(CACHE_FOLDER)"
+    assert _python(code, HOME=gone, XDG_CACHE_HOME=gone, NUMBA_CACHE_DIR=gone).split() == ["play", "None"]
 
 
 def test_nobody_else_imports_the_kernel() -> None:
@@ -186,7 +198,7 @@ CHECKED = """
 from hypothesis import HealthCheck, given, seed, settings
 from planedraws import scenarios
 from planekit import config, play, serving, Script
-from zdsim.kernel import KernelPlane, jit
+from zdsim.kernel import KernelPlane, arrivals, engine, jit, warm
 assert jit.CHECKED
 
 @seed(5)
