@@ -1,4 +1,4 @@
-"""How many pods ran, for how long, and how long did two revisions serve side by side?"""
+"""How many pods ran, and for how long?"""
 
 from __future__ import annotations
 
@@ -25,41 +25,6 @@ def levels(spans: Iterable[Span], times_s: FloatArray) -> IntArray:
     over = np.searchsorted(np.sort(pairs[:, 1]), times_s, side="right")
     out: IntArray = np.asarray(begun - over, dtype=np.int64)
     return out
-
-
-def union(spans: Iterable[Span]) -> list[Span]:
-    """The same time, in spans that neither overlap nor touch, ascending."""
-    out: list[Span] = []
-    for begin, end in sorted(spans):
-        if end <= begin:
-            continue
-        if out and begin <= out[-1][1]:
-            out[-1] = (out[-1][0], max(out[-1][1], end))
-        else:
-            out.append((begin, end))
-    return out
-
-
-def mixed_version_s(pods: Sequence[PodLife], duration_s: float) -> float:
-    """Time during which pods of at least two revisions were ready.
-
-    Args:
-        duration_s: of the run, seconds.
-
-    Returns:
-        Seconds.
-    """
-    edges: list[tuple[float, int]] = []
-    for revision in {pod.revision for pod in pods}:
-        spans = (within(span, duration_s) for pod in pods if pod.revision == revision for span in pod.ready)
-        for begin, end in union(spans):
-            edges += [(begin, 1), (end, -1)]
-    total, serving, last = 0.0, 0, 0.0
-    for t, step in sorted(edges):
-        if serving >= 2:
-            total += t - last
-        serving, last = serving + step, t
-    return total
 
 
 def pod_seconds(pods: Sequence[PodLife], duration_s: float) -> float:

@@ -27,6 +27,23 @@ def totals(counts: IntArray) -> tuple[int, int]:
     return int(by_outcome.sum()), int(by_outcome[Outcome.OK])
 
 
+def mixed_version_s(counts: IntArray, window_s: float) -> float:
+    """Time during which two revisions or more answered requests, whatever the strategy promised.
+
+    Counted in whole windows, so that a request still in flight on the old side, or a kept-alive connection that holds
+    on to it, shows. Pods that are ready and asked by nobody (a preview) do not count.
+
+    Args:
+        counts: requests, shape (W, R + 1, C, O).
+        window_s: width of a window, seconds.
+
+    Returns:
+        Seconds.
+    """
+    answering = counts[:, :-1].sum(axis=(2, 3)) > 0
+    return float((answering.sum(axis=1) >= 2).sum()) * window_s
+
+
 def by_reason(counts: IntArray) -> dict[str, int]:
     """Dropped requests by the outcome of their last attempt.
 

@@ -131,7 +131,7 @@ def _rollout(record: RunRecord) -> dict[str, Any]:
     return {
         "outcome": facts.outcome,
         "duration_s": None if start is None or end is None else end - start,
-        "mixed_version_s": pods.mixed_version_s(record.pods, record.duration_s),
+        "mixed_version_s": requests.mixed_version_s(record.counts.counts, record.window_s),
         "min_available": facts.min_available,
         "max_pods": facts.max_pods,
         "pod_seconds": used,

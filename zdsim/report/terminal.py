@@ -237,7 +237,7 @@ def _rollout(record: RunRecord, summary: Mapping[str, Any]) -> list[tuple[str, s
     if rollout["start_s"] is not None:
         took = rollout["duration_s"]
         rows.append(("duration", seconds(took) if took is not None else "not finished when the run ended"))
-    rows.append(("two versions ready", seconds(rollout["mixed_version_s"])))
+    rows.append(("two versions serving", seconds(rollout["mixed_version_s"])))
     if rollout["min_available"] is not None:
         rows.append(("fewest available", f"{count(rollout['min_available'])} of {count(record.replicas)} pods"))
     if rollout["max_pods"] is not None:
