@@ -12,8 +12,10 @@ from enum import Enum
 
 from pydantic.fields import FieldInfo
 
+from zdsim.scenario.checks import analyses
 from zdsim.scenario.fields import Quantity
 from zdsim.scenario.model import Scenario
+from zdsim.scenario.played import assumed_measures
 from zdsim.scenario.quantities import format_duration, format_rate
 from zdsim.scenario.spec import Assumed, Spec
 
@@ -29,6 +31,7 @@ def assumed_lines(scenario: Scenario) -> Iterator[str]:
     lines = [(path, line) for path, line in _walk(scenario, "") if path not in silent]
     for _, line in sorted(lines, key=lambda pair: not _DECISIVE.fullmatch(pair[0])):  # stable: else as in the model
         yield line
+    yield from assumed_measures(scenario)
     if scenario.database is None:
         yield "database: none (a manifest cannot say what the pods depend on)"
     if not scenario.cluster.model_fields_set:
@@ -60,9 +63,20 @@ def _not_in_play(scenario: Scenario) -> set[str]:
         silent.add("process.liveness_depth")
     if not probes:
         silent |= {"process.probe_lane", "process.probe_work"}
+    if not _looks(scenario):
+        silent |= {"analysis.scrape.interval", "analysis.scrape.lag"}
     if scenario.client.keep_alive.pool == 0:
         silent |= {"process.keepalive_idle", "process.close_on_drain"}
     return silent
+
+
+def _looks(scenario: Scenario) -> bool:
+    """Does anybody look at measurements?"""
+    if scenario.release is None:
+        return False
+    if scenario.release.strategy is not None:
+        return next(analyses(scenario.release.strategy), None) is not None
+    return scenario.flagger is not None or (scenario.rollout is not None and bool(scenario.rollout.analyses))
 
 
 def _walk(section: Spec, path: str) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""What does a real Kubernetes manifest say about the rollout?
+"""What does a real Deployment say about the rollout?
 
-Takes any multi-document YAML (`helm template`, `kustomize build`, `kubectl get -o yaml`), finds the Deployment, and
-re-arranges its nodes into the shape of `service.deployment`; every node keeps its place in the manifest, so that a bad
-value is reported where it was written. Values are not checked here: that is the model's business, in one place.
+Re-arranges the nodes of a Deployment (or the pod template of a Rollout) into the shape of `service.deployment`; every
+node keeps its place in the manifest, so that a bad value is reported where it was written. Values are not checked here:
+that is the model's business, in one place.
 What is not simulated is left out and named, never silently.
 
 Source: field names of Deployment, PodSpec, Container and Service as in Kubernetes 1.36 `api/core/v1` and `api/apps/v1`.
@@ -19,13 +19,11 @@ from zdsim.scenario.kubernetes_fields import (
     CONTAINER_QUIET,
     CONTAINER_USED,
     DEPLOYMENT_USED,
-    ELSEWHERE,
     EXPECTED,
     HANDLERS,
     HOMES,
     HTTP_QUIET,
     HTTP_USED,
-    LISTS,
     OBJECT_USED,
     POD_LOUD,
     POD_QUIET,
@@ -35,34 +33,25 @@ from zdsim.scenario.kubernetes_fields import (
 )
 from zdsim.scenario.quantities import is_template, show
 from zdsim.scenario.source import Entry, Node, Source, mapping, sequence
-from zdsim.scenario.yaml_nodes import parse_documents
 
 _MAX_UNKNOWN = 100  # unknown fields that are named
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What a manifest gave: the Deployment as a node for `service.deployment`, and everything to tell about it."""
-
-    deployment: Node | None
-    problems: tuple[Problem, ...] = ()
-    notices: tuple[Problem, ...] = ()
-
-
 @dataclass(slots=True)
-class _Object:
+class KubeObject:
     """One Kubernetes object of the manifest."""
 
     node: Node
     kind: str
     name: str
+    namespace: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}" if self.name else self.kind
 
 
 @dataclass(slots=True)
-class _Import:
+class Import:
     """The state of one import: what was found so far."""
 
     problems: list[Problem] = field(default_factory=list)
@@ -93,9 +82,9 @@ class _Import:
                 if entry.node.value not in ({}, [], False):
                     self.loud.setdefault(key, entry.node)
             else:
-                self._unknown(key, entry, path, sorted(used | quiet | loud))
+                self.unknown_field(key, entry, path, sorted(used | quiet | loud))
 
-    def _unknown(self, key: str, entry: Entry, path: str, known: list[str]) -> None:
+    def unknown_field(self, key: str, entry: Entry, path: str, known: list[str]) -> None:
         self.unknown += 1
         if self.unknown > _MAX_UNKNOWN:
             return
@@ -113,90 +102,17 @@ class _Import:
         self.notices.append(node.mark.problem(code, message, hint=hint, severity=severity))
 
 
-def import_manifest(source: Source, *, workload: str | None = None) -> Imported:
-    """The Deployment of a manifest (the one called `workload`, or its only one) as a node of the scenario."""
-    documents, syntax = parse_documents(source)
-    work = _Import(problems=list(syntax))
-    if any(problem.line is None or problem.code in ("ZD1008", "ZD1013", "ZD1014") for problem in syntax):
-        return Imported(None, tuple(syntax))
-    if not documents:
-        hint = "did the command that renders it fail?" if source.name == "<stdin>" else "is it the right file?"
-        return Imported(None, (source.problem("ZD1011", "no YAML document in it", line=1, column=1, hint=hint),))
-    objects = [found for document in documents for found in _objects(document, work)]
-    chosen = _choose(source, objects, workload, work)
-    if chosen is None:
-        return Imported(None, tuple(work.problems), tuple(work.notices))
-    for other in objects:
-        if other is not chosen and other.kind != "Service":
-            why = ELSEWHERE.get(other.kind, "zdsim does not simulate this kind")
-            if other.kind == "Deployment":
-                why = f"{chosen} was chosen"
-            work.notice(other.node.get("kind") or other.node, "ZD2001", f"{other} is left out: {why}")
-    deployment = _deployment(chosen, [one for one in objects if one.kind == "Service"], work)
-    _say_left_out(source, work)
-    return Imported(deployment, tuple(work.problems), tuple(work.notices))
-
-
-def _objects(document: Node, work: _Import) -> Iterator[_Object]:
-    """The objects of a document, lists taken apart."""
-    kind = document.get("kind")
-    if document.entries is None or kind is None or not isinstance(kind.value, str):
-        message = f"not a Kubernetes object: it has no kind ({show(document.plain())})"
-        if document.get("traffic") is not None or document.get("service") is not None:
-            hint = "this looks like a zdsim scenario: give it without -f"
-        elif document.get("replicaCount") is not None or document.get("image") is not None:
-            hint = "this looks like Helm values: render the chart with helm template and give that"
-        else:
-            hint = "every document of a manifest has apiVersion, kind and metadata"
-        work.problems.append(document.mark.problem("ZD1019", message, hint=hint))
-        return
-    if kind.value in LISTS:
-        items = document.get("items")
-        for item in (items.items or []) if items is not None else []:
-            yield from _objects(item, work)
-        return
-    name = document.find("metadata", "name")
-    text = name.value if name is not None and isinstance(name.value, str) else ""
-    yield _Object(document, kind.value, text)
-
-
-def _choose(source: Source, objects: list[_Object], workload: str | None, work: _Import) -> _Object | None:
-    deployments = [one for one in objects if one.kind == "Deployment"]
-    names = [one.name for one in deployments]
-    if workload is not None:
-        chosen = next((one for one in deployments if one.name == workload), None)
-        if chosen is None:
-            there = ", ".join(names) or "none"
-            message = f"no Deployment {show(workload)} in it{did_you_mean(workload, names)}"
-            work.problems.append(source.problem("ZD1030", message, line=1, column=1, hint=f"Deployments: {there}"))
-        return chosen
-    if len(deployments) == 1:
-        return deployments[0]
-    if len(deployments) > 1:
-        second = deployments[1].node
-        message = f"{len(deployments)} Deployments: {', '.join(name or '(no name)' for name in names)}"
-        hint = f"choose one: --workload {names[0]}, or service.workload: {names[0]} in the scenario"
-        work.problems.append(second.mark.problem("ZD1031", message, hint=hint))
-    elif not work.problems:
-        there = ", ".join(dict.fromkeys(str(one) for one in objects))
-        hint = ""
-        if any(one.kind in ("StatefulSet", "DaemonSet", "Rollout") for one in objects):
-            hint = "only Deployments are simulated"
-        elif any(one.kind == "Kustomization" for one in objects):
-            hint = "build it first: kustomize build . | zdsim run -f - --rate 200/s"
-        message = f"no Deployment in it, only {there}" if there else "no Deployment in it"
-        work.problems.append(source.problem("ZD1030", message, line=1, column=1, hint=hint))
-    return None
-
-
-def _deployment(chosen: _Object, services: list[_Object], work: _Import) -> Node | None:
-    """The node for `service.deployment`."""
+def take_object(chosen: KubeObject, version: str, hint: str, work: Import) -> None:
+    """Note what is odd about an object itself: unknown fields beside `spec`, another apiVersion than `version`."""
     list(work.take(chosen.node, "", used=OBJECT_USED))
-    version = chosen.node.get("apiVersion")
-    if version is not None and version.value != "apps/v1":
-        message = f"apiVersion {show(version.plain())} is read as apps/v1"
-        hint = "Kubernetes serves Deployments as apps/v1 only (since 1.16)"
-        work.notice(version, "ZD2009", message, hint, Severity.WARNING)
+    written = chosen.node.get("apiVersion")
+    if written is not None and written.value != version:
+        message = f"apiVersion {show(written.plain())} is read as {version}"
+        work.notice(written, "ZD2009", message, hint, Severity.WARNING)
+
+
+def deployment_node(chosen: KubeObject, services: list[KubeObject], work: Import) -> Node | None:
+    """The node for `service.deployment`."""
     spec = chosen.node.get("spec")
     pod = chosen.node.find("spec", "template", "spec")
     if spec is None or pod is None:
@@ -228,7 +144,7 @@ def _deployment(chosen: _Object, services: list[_Object], work: _Import) -> Node
     return mapping(chosen.node.mark, parts)
 
 
-def _strategy(node: Node, work: _Import) -> Node:
+def _strategy(node: Node, work: Import) -> Node:
     parts = {}
     for key, value in work.take(node, "spec.strategy", used={"type", "rollingUpdate"}):
         if key == "rollingUpdate" and value.entries is not None:
@@ -241,7 +157,9 @@ def _strategy(node: Node, work: _Import) -> Node:
     return mapping(node.mark, parts).labelled("spec.strategy")
 
 
-def _containers(chosen: _Object, pod: Node, services: list[_Object], parts: dict[str, Node], work: _Import) -> None:
+def _containers(
+    chosen: KubeObject, pod: Node, services: list[KubeObject], parts: dict[str, Node], work: Import
+) -> None:
     listed = pod.get("containers")
     containers = listed.items if listed is not None else None
     if not containers:
@@ -274,7 +192,7 @@ def _called(node: Node, i: int) -> str:
     return name.value if name is not None and isinstance(name.value, str) else str(i)
 
 
-def _container(node: Node, path: str, work: _Import, *, init: bool = False) -> Node:
+def _container(node: Node, path: str, work: Import, *, init: bool = False) -> Node:
     parts: dict[str, Node] = {}
     for key, value in work.take(node, path, used=CONTAINER_USED, quiet=CONTAINER_QUIET):
         where = f"{path}.{key}"
@@ -291,7 +209,7 @@ def _container(node: Node, path: str, work: _Import, *, init: bool = False) -> N
     return mapping(node.mark, parts).labelled(path)
 
 
-def _probe(container: Node, node: Node, path: str, work: _Import) -> Node:
+def _probe(container: Node, node: Node, path: str, work: Import) -> Node:
     parts = {}
     for key, value in work.take(node, path, used=PROBE_USED | HANDLERS):
         if key in PROBE_USED:
@@ -313,7 +231,7 @@ def _probe(container: Node, node: Node, path: str, work: _Import) -> Node:
     return mapping(node.mark, parts).labelled(path)
 
 
-def _pre_stop(node: Node, path: str, work: _Import) -> Node:
+def _pre_stop(node: Node, path: str, work: Import) -> Node:
     parts = {}
     for key, value in work.take(node, path, used={"exec", "httpGet", "sleep"}, loud={"tcpSocket"}):
         if key == "httpGet" and value.entries is not None:
@@ -324,7 +242,7 @@ def _pre_stop(node: Node, path: str, work: _Import) -> Node:
     return mapping(node.mark, parts).labelled(path)
 
 
-def _resources(node: Node, path: str, work: _Import) -> Node:
+def _resources(node: Node, path: str, work: Import) -> Node:
     parts = {}
     for key, value in work.take(node, path, used={"requests", "limits"}, loud={"claims"}):
         amounts = {}
@@ -333,14 +251,14 @@ def _resources(node: Node, path: str, work: _Import) -> Node:
                 if entry.node.value is not None:
                     amounts[name] = entry.node.labelled(f"{path}.{key}.{name}")
             elif closest(name, ["cpu", "memory"]) is not None:
-                work._unknown(name, entry, f"{path}.{key}", ["cpu", "memory"])
+                work.unknown_field(name, entry, f"{path}.{key}", ["cpu", "memory"])
             else:
                 work.quiet.setdefault(f"resources {name}", entry.node)
         parts[key] = (mapping(value.mark, amounts) if value.entries is not None else value).labelled(f"{path}.{key}")
     return mapping(node.mark, parts).labelled(path)
 
 
-def _unknowable_env(node: Node, path: str, work: _Import) -> None:
+def _unknowable_env(node: Node, path: str, work: Import) -> None:
     """Values that come from the cluster are told, though zdsim reads no environment: a pool size may hide there."""
     env = node.get("env")
     hidden = [one for one in (env.items or [] if env is not None else []) if one.get("valueFrom") is not None]
@@ -359,7 +277,7 @@ def _unknowable_env(node: Node, path: str, work: _Import) -> None:
 # --- which container serves ------------------------------------------------------------------------------------------
 
 
-def _serving(chosen: _Object, containers: list[Node], services: list[_Object], work: _Import) -> int:
+def _serving(chosen: KubeObject, containers: list[Node], services: list[KubeObject], work: Import) -> int:
     """The container behind the Service, else the first with a port and a readiness probe, else the first."""
     if len(containers) == 1 and not services:
         return 0
@@ -385,7 +303,7 @@ def _serving(chosen: _Object, containers: list[Node], services: list[_Object], w
     return best
 
 
-def _selects(service: _Object, labels: Node | None) -> bool:
+def _selects(service: KubeObject, labels: Node | None) -> bool:
     selector = service.node.find("spec", "selector")
     if selector is None or not selector.entries:
         return False
@@ -396,7 +314,7 @@ def _selects(service: _Object, labels: Node | None) -> bool:
     )
 
 
-def _behind(service: _Object, containers: list[Node], work: _Import) -> int | None:
+def _behind(service: KubeObject, containers: list[Node], work: Import) -> int | None:
     ports = service.node.find("spec", "ports")
     for port in ports.items or [] if ports is not None else []:
         target = port.get("targetPort") or port.get("port")
@@ -434,7 +352,8 @@ def _port_numbers(container: Node) -> list[int]:
     return [number.value for number in numbers if number is not None and isinstance(number.value, int)]
 
 
-def _say_left_out(source: Source, work: _Import) -> None:
+def say_left_out(source: Source, work: Import) -> None:
+    """Name what was left out so far."""
     if work.loud:
         first = next(iter(work.loud.values()))
         message = f"not simulated, though it can change a rollout: {', '.join(work.loud)}"

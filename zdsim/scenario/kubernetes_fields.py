@@ -3,11 +3,17 @@
 Source: Deployment, PodSpec, Container, Probe and Service of Kubernetes 1.36 (`api/apps/v1`, `api/core/v1`).
 """
 
-LISTS = {"List", "DeploymentList", "ServiceList"}
+LISTS = {"List", "DeploymentList", "ServiceList", "RolloutList", "CanaryList", "AnalysisTemplateList"}
 ELSEWHERE = {
     "StatefulSet": "its pods are replaced one by one, in order, which zdsim does not simulate",
     "DaemonSet": "zdsim simulates Deployments",
-    "Rollout": "zdsim simulates Deployments, not Argo Rollouts",
+    "Experiment": "alone it rolls nothing out; write it as a step of the Rollout",
+    "AnalysisRun": "it is the record of an analysis; the AnalysisTemplate is what is played",
+    "Ingress": "traffic goes where the Rollout or Canary sends it; its delays are the scenario's router",
+    "VirtualService": "traffic goes where the Rollout or Canary sends it; its delays are the scenario's router",
+    "DestinationRule": "traffic goes where the Rollout or Canary sends it; its delays are the scenario's router",
+    "HTTPRoute": "traffic goes where the Rollout or Canary sends it; its delays are the scenario's router",
+    "AlertProvider": "nobody is told anything here",
     "HorizontalPodAutoscaler": "replicas stay as the Deployment says",
     "PodDisruptionBudget": "it does not slow a rollout, only evictions",
 }
@@ -65,7 +71,6 @@ POD_QUIET = {
     "setHostnameAsFQDN",
     "subdomain",
     "volumes",
-    "workloadRef",
 }
 CONTAINER_USED = {
     "name",

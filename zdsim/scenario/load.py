@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from zdsim.errors import Problem, ScenarioError, Severity
 from zdsim.scenario.assumed import assumed_lines
 from zdsim.scenario.datafiles import read_data_files
-from zdsim.scenario.kubernetes import import_manifest
+from zdsim.scenario.manifest import import_manifest
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.overrides import Override, apply_override, parse_override
-from zdsim.scenario.problems import caution_problems, problems_of
+from zdsim.scenario.problems import caution_problems, problems_of, unplayed_problems
 from zdsim.scenario.source import Mark, Node, Source, decode, mapping, read_source, with_entry, without
 from zdsim.scenario.yaml_nodes import parse_documents
 
@@ -80,6 +80,7 @@ def load_scenario(
     if scenario is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise ScenarioError(_in_order(problems, files))
     notices += caution_problems(scenario, tree)
+    notices += unplayed_problems(scenario, tree)
     return Loaded(scenario, tuple(notices), tuple(assumed_lines(scenario)), tuple(files))
 
 
@@ -147,17 +148,20 @@ def _with_manifest(
     notices: list[Problem],
     files: list[str],
 ) -> Node:
-    """The tree with `service.deployment` from the manifest, when there is one."""
+    """The tree with what its manifest says, when there is one: `service.deployment`, `rollout`, `flagger`."""
     service = tree.get("service")
     named = service.get("manifest") if service is not None else None
     chosen = service.get("workload") if service is not None else None
     inline = service.get("deployment") if service is not None else None
+    wanted: list[tuple[str | Path, Node | None]]
     if manifest is None and text is None:
-        if named is None or not isinstance(named.value, str) or inline is not None:
+        names = _file_names(named)
+        if not names or inline is not None:
             return tree  # nothing to import, or a mistake that validation names
-        where: str | Path = _beside(named, named.value)
+        wanted = [(_beside(one, one.value), one) for one in names]
     else:
         where = manifest if manifest is not None else "manifest"
+        wanted = [(where, None)]
         if named is not None or inline is not None:
             replaced = named if named is not None else inline
             assert replaced is not None
@@ -167,22 +171,36 @@ def _with_manifest(
             notices.append(replaced.mark.problem("ZD2007", message, severity=Severity.NOTICE))
     if workload is None and chosen is not None and isinstance(chosen.value, str):
         workload = chosen.value
-    try:
-        if text is not None:
-            source = decode("<stdin>" if str(where) == "-" else str(where), text)
-        else:
-            source = read_source(where, what="manifest")
-    except ScenarioError as error:
-        problems += [_placed(problem, named if manifest is None else None) for problem in error.problems]
+    sources: list[Source] = []
+    for where, written in wanted:
+        try:
+            if text is not None:
+                sources.append(decode("<stdin>" if str(where) == "-" else str(where), text))
+            else:
+                sources.append(read_source(where, what="manifest"))
+        except ScenarioError as error:
+            problems += [_placed(problem, written) for problem in error.problems]
+    files += [source.name for source in sources]
+    if len(sources) < len(wanted):
         return _assume_deployment(tree)
-    files.append(source.name)
-    imported = import_manifest(source, workload=workload)
+    imported = import_manifest(sources, workload=workload)
     problems += imported.problems
     notices += imported.notices
+    for word, node in (("rollout", imported.rollout), ("flagger", imported.flagger)):
+        if node is not None:
+            tree = with_entry(tree, (word,), node)
     if imported.deployment is None:
         return _assume_deployment(tree)
     tree = without(without(tree, ("service", "manifest")), ("service", "workload"))
     return with_entry(tree, ("service", "deployment"), imported.deployment)
+
+
+def _file_names(named: Node | None) -> list[Node]:
+    """The file or files that `service.manifest` names; none when it is no name."""
+    if named is None:
+        return []
+    nodes = named.items if named.items is not None else [named]
+    return nodes if all(isinstance(one.value, str) for one in nodes) else []
 
 
 def _assume_deployment(tree: Node) -> Node:

@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema
 
 from zdsim.scenario.analysis import Observability
 from zdsim.scenario.argo import ArgoRollout
+from zdsim.scenario.checks import strategy_cautions, strategy_conflicts
 from zdsim.scenario.deployment import Deployment
 from zdsim.scenario.faults import ConnectionLimit, DatabaseDown, DatabaseSlow, Fault
 from zdsim.scenario.fields import FileName, Flag, Name, PositiveSeconds, Quantity, Text, Whole, choice
@@ -26,11 +27,23 @@ from zdsim.scenario.spec import Finding, Spec
 from zdsim.scenario.traffic import Client, OpenTraffic, RequestClass, Traffic
 
 
+def _one_file(value: Any) -> Any:
+    """A single name is short for a list of one."""
+    return value if value is None or isinstance(value, list | tuple) else [value]
+
+
+class _OneFile:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "minLength": 1}, handler(schema)]}
+
+
 class Service(Spec):
     """What is deployed: a Kubernetes manifest, or the same fields written here."""
 
-    manifest: FileName | None = Field(None, description="a Kubernetes manifest (YAML, several documents allowed)")
-    workload: Name | None = Field(None, description="which Deployment of the manifest, when it has several")
+    manifest: Annotated[tuple[FileName, ...] | None, BeforeValidator(_one_file), _OneFile()] = Field(
+        None, description="a Kubernetes manifest (YAML, several documents allowed), or a list of them"
+    )
+    workload: Name | None = Field(None, description="which workload of the manifest, when it has several")
     deployment: Deployment | None = Field(None, description="the Deployment written here, in Kubernetes' own words")
 
     def conflicts(self) -> Iterator[Finding]:
@@ -144,7 +157,11 @@ class Scenario(Spec):
             return 0.0
         return hook.known_s if hook.known_s is not None else hook.least_s + self.process.pre_stop_exec_s
 
+    def cautions(self) -> Iterator[Finding]:
+        yield from strategy_cautions(self)
+
     def conflicts(self) -> Iterator[Finding]:
+        yield from strategy_conflicts(self)
         if self.release is not None:
             yield from self._release_conflicts(self.release)
         end = format_duration(self.run.duration_s)
@@ -177,6 +194,7 @@ class Scenario(Spec):
             (("undo_at",), release.undo_at_s),
             *((("scale", i, "at"), step.at_s) for i, step in enumerate(release.scale)),
             *((("then", i, "at"), rollover.at_s) for i, rollover in enumerate(release.then)),
+            *(((word, i), at_s) for word, found in release.actions.items() for i, at_s in enumerate(found)),
         ]
         for at, when_s in times:
             if when_s is not None and when_s >= self.run.duration_s:

@@ -19,6 +19,7 @@ from zdsim.errors import Problem, Severity
 from zdsim.scenario.fields import TEMPLATE_HINT, closest, one_of
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.overrides import dotted
+from zdsim.scenario.played import unplayed
 from zdsim.scenario.quantities import is_template, show
 from zdsim.scenario.source import Mark, Node
 from zdsim.scenario.spec import Finding, Spec
@@ -55,6 +56,11 @@ def caution_problems(scenario: Scenario, tree: Node) -> list[Problem]:
         for loc, section in _sections(scenario, ())
         for finding in section.cautions()
     ]
+
+
+def unplayed_problems(scenario: Scenario, tree: Node) -> list[Problem]:
+    """What of a Rollout or Canary has no part in the simulation."""
+    return [_tell(finding, loc, tree, severity=Severity.WARNING) for loc, finding in unplayed(scenario)]
 
 
 def _sections(section: Spec, loc: Loc) -> Iterator[tuple[Loc, Spec]]:

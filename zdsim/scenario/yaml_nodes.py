@@ -64,8 +64,8 @@ def parse_documents(source: Source) -> tuple[list[Node], list[Problem]]:
 
 _HELM = re.compile(r"\{\{[^\n\r]*?\}\}")
 _HELM_LINE = re.compile(
-    r"^[ \t]*(?P<helm>\{\{[^\n\r]*\}\})[ \t]*\r?$", re.MULTILINE
-)  # control flow, or YAML yet to come
+    r"^[ \t]*(?P<helm>\{\{(?!\s*(?:inputs\.)?args\.)[^\n\r]*\}\})[ \t]*\r?$", re.MULTILINE
+)  # control flow, or YAML yet to come; but not an argument of an AnalysisTemplate
 _HIDE = {char: 0xE000 + char for char in range(0x20, 0x7F)}
 _SHOW = {hidden: char for char, hidden in _HIDE.items()}
 
