@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zdsim.rollout.argo import bluegreen, lifecycle, steps
@@ -375,6 +375,7 @@ def test_blue_green_pause(
     assert over(strategy, now=100.0, pause_start_s=start_s, controller_pause=controller, check_point=True)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.tuples(*[st.booleans()] * 6))
 def test_active_switch(flags: tuple[bool, bool, bool, bool, bool, bool]) -> None:
     ready, saturated, fast, paused, tested, aborted = flags
