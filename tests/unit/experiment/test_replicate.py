@@ -28,11 +28,11 @@ def contenders(tmp_path_factory: pytest.TempPathFactory) -> list[Contender]:
 
 def test_workers_change_no_byte(contenders: list[Contender]) -> None:
     shown: list[float] = []
-    alone = compare(contenders, replications=3, workers=1, progress=shown.append)
-    beside = compare(contenders, replications=3, workers=2)
+    alone = compare(contenders, replications=2, workers=1, progress=shown.append)
+    beside = compare(contenders, replications=2, workers=2)
     assert json_text(alone.result) == json_text(beside.result)
     assert alone.played == beside.played
-    assert shown == pytest.approx([k / 6 for k in range(1, 7)])
+    assert shown == pytest.approx([k / 4 for k in range(1, 5)])
 
 
 def test_a_cell_is_that_run(contenders: list[Contender]) -> None:
