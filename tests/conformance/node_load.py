@@ -100,9 +100,18 @@ def is_stray(run: dict[str, Any], row: list[Any]) -> bool:
         return False
     old = [pod for name, pod in run["pods"].items() if name.startswith("old")]
     first_end = min(pod.get("exit", pod["gone"]) for pod in old)
-    left = [t for t, change in run["endpoints"] for letters in change.values() if letters is not None and "t" in letters]
-    sync_ends = [end for end, lasted in run["kube_proxy_syncs"] if end - float(lasted.rstrip("ms")) / 1000 >= max(left)]
-    return bool(row[0] < first_end or (sync_ends and row[0] > sync_ends[0]))
+    last_left = max(t for t, change in run["endpoints"] for letters in change.values() if letters and "t" in letters)
+    known_at = first_sync(run, last_left)
+    return bool(row[0] < first_end or (known_at is not None and row[0] > known_at))
+
+
+def first_sync(run: dict[str, Any], change_s: float) -> float | None:
+    """End of the first recorded sync that began after a change of endpoints was seen; None: it was not recorded.
+
+    What was seen after a sync's beginning, by a millisecond even, was never served before the next one.
+    """
+    ends = [end for end, took in run["kube_proxy_syncs"] if end - float(took.rstrip("ms")) / 1000 >= change_s]
+    return min(ends, default=None)
 
 
 # --- ours -------------------------------------------------------------------------------------------------------------
@@ -217,8 +226,7 @@ class Times:
     probe_ok: float | None = None  # first
     running: float | None = None
     endpoints: dict[str, float] = field(default_factory=dict)  # letters -> first written
-    ruled: float | None = None  # first view with it after it was ready
-    ruled_out: float | None = None  # first view without it after its deletion
+    ruled: dict[str, float] = field(default_factory=dict)  # letters -> end of the first sync that knew
 
 
 def our_times(name: str, seed: int) -> Iterator[Times]:
@@ -249,9 +257,9 @@ def our_times(name: str, seed: int) -> Iterator[Times]:
         elif entry.kind is EntryKind.ENDPOINTS:
             pod.endpoints.setdefault(entry.reason, t)
     for pod_name, pod in pods.items():
-        known = world.control.api.pods.get(pod_name)
-        pod.running = None if known is None else known.state.running_s
-        written, removed = pod.endpoints.get("rs-", np.inf), pod.deleted if pod.deleted is not None else np.inf
-        pod.ruled = next((t for t, view in world.views if t > written and pod_name in view), None)
-        pod.ruled_out = next((t for t, view in world.views if t > removed and pod_name not in view), None)
+        alive = world.control.api.pods.get(pod_name)
+        pod.running = None if alive is None else alive.state.running_s
+        for letters, written in pod.endpoints.items():
+            known = (t for t, view in world.views if t > written and (pod_name in view) == (letters == "rs-"))
+            pod.ruled |= {letters: min(known, default=np.inf)}
     yield from pods.values()
