@@ -251,6 +251,9 @@ class RolloutController:
                 self._services[role] = template
                 self._ports.set_service(role, template)
                 wrote = True
+        if done.reset_weight_first and self._last_weight:
+            self._last_weight = 0
+            self._ports.set_weight(0, self.status)  # before the router hears which sets are meant
         if done.weight is not None and done.weight != self._last_weight:
             self._last_weight = done.weight
             self._ports.set_weight(done.weight, done.status)

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from zdsim.analysis import run as machine
-from zdsim.analysis.measurement import AnalysisPhase
+from zdsim.analysis.conditions import Value
+from zdsim.analysis.measurement import AnalysisPhase, evaluate_result
 from zdsim.analysis.metric import Metric, RunSpec
 from zdsim.cluster.journal import EntryKind
 from zdsim.measure.observe import Extras
 from zdsim.plane.config import PlaneRecord
 from zdsim.rollout.argo.state import RunPhase
-from zdsim.run.gates import Reader, Reading, measure
-from zdsim.run.rollout_spec import Check
+from zdsim.run.gates import Reader, Reading, answer, measure
+from zdsim.run.rollout_spec import ArgoMetricCheck, Check
 from zdsim.run.templates import memory_base, memory_limit
 from zdsim.scenario.analysis import Analysis, MetricCheck
 
@@ -83,10 +84,19 @@ class AnalysisRuns:
         if analysis is not None:
             names = (SCORE,) if analysis.score is not None else tuple(checks)
             metrics = tuple(_metric(one, analysis) for one in names)
+        if check.argo:
+            metrics = tuple(one.metric for one in check.argo)
         run = _Run(
-            name, check, new, stable, on_change, self._world.clock.now, RunSpec(metrics=metrics), checks,
+            name,
+            check,
+            new,
+            stable,
+            on_change,
+            self._world.clock.now,
+            RunSpec(metrics=metrics, dry_run=check.dry_run),
+            checks,
             machine.RunStatus(),
-        )  # fmt: skip
+        )
         self._runs[name] = run
         self._tell(run, RunPhase.RUNNING, "")
         if check.smoke is not None:
@@ -161,7 +171,9 @@ class AnalysisRuns:
         if not run.over and token == run.token:
             self._step(run)
 
-    def _measured(self, run: _Run, name: str) -> AnalysisPhase:
+    def _measured(self, run: _Run, name: str) -> AnalysisPhase | Value:
+        if run.check.argo:
+            return self._answer(run, next(one for one in run.check.argo if one.metric.name == name))
         analysis = run.check.analysis
         assert analysis is not None
         if name == SCORE and analysis.score is not None:
@@ -173,6 +185,21 @@ class AnalysisRuns:
         if reading.phase is AnalysisPhase.FAILED and self._world.stage.detected_s is None:
             self._world.stage.tell("detected", name, reading.message)
         return reading.phase
+
+    def _answer(self, run: _Run, one: ArgoMetricCheck) -> AnalysisPhase | Value:
+        """What the query of an AnalysisTemplate's metric comes to: a vector where its condition asks for one."""
+        if one.answer is None:
+            return AnalysisPhase.SUCCESSFUL
+        value = answer(self._reader, one.answer, now=self._world.clock.now, new=run.new, stable=run.stable)
+        conditions = f"{one.metric.success_condition} {one.metric.failure_condition}"
+        result: Value = [value] if "result[" in conditions or "(result" in conditions else value
+        phase = evaluate_result(result, one.metric.success_condition, one.metric.failure_condition)
+        if phase is not AnalysisPhase.SUCCESSFUL:
+            message = f"{one.metric.name}: {value:.4g} ({one.answer})"
+            self._journal(run, f"Measurement{phase.value}", message, value=_known(value))
+            if phase is AnalysisPhase.FAILED and self._world.stage.detected_s is None:
+                self._world.stage.tell("detected", one.metric.name, message)
+        return result
 
     def _read(self, run: _Run, analysis: Analysis, check: MetricCheck) -> Reading:
         now = self._world.clock.now

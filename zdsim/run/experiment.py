@@ -44,12 +44,13 @@ class Experiments:
     def __init__(self, world: World, controller: RolloutController, template_of: Callable[[str], PodTemplate]) -> None:
         self._world, self._controller, self._template_of = world, controller, template_of
         self._playing: dict[str, _Playing] = {}
+        self._rows: dict[str, int] = {}  # of the templates, in the request plane
+        self._checks: Mapping[str, Check] = {}
         world.control.api.watch_replicasets(self._heard, who="experiments-controller")
 
     def revision_of(self, template: str) -> int:
         """Row of an experiment template's pods in the request plane."""
-        baseline, canary = self._world.experiment_revisions
-        return baseline if template == "baseline" else canary
+        return self._rows[template]
 
     def start(self, start: ExperimentStart, checks: Mapping[str, Check]) -> None:
         """Bring up the templates; analyses begin when they are available."""
@@ -67,6 +68,7 @@ class Experiments:
             made = world.control.api.create_replicaset(world.name, template, state)
             self._controller.mark_experiment_set(made.name)
             playing.sets[one.name], playing.replicas[one.name] = made, one.replicas
+            self._rows[one.name] = row
         self._checks = checks
         self._change(playing, RunPhase.RUNNING, "")
 
@@ -128,5 +130,3 @@ class Experiments:
     def _change(self, playing: _Playing, phase: RunPhase, message: str) -> None:
         playing.view = replace(playing.view, phase=phase, message=message)
         self._controller.experiment_changed(playing.view)
-
-    _checks: Mapping[str, Check] = {}

@@ -22,9 +22,9 @@ from zdsim.measure.judges.verdict import Direction, Health, Verdict
 from zdsim.measure.observe import Extras, Metrics, Scrape, Seen, observe
 from zdsim.plane.config import PlaneRecord
 from zdsim.plane.vocabulary import Outcome
-from zdsim.scenario.analysis import Analysis, Judge, Metric, MetricCheck, Of
+from zdsim.scenario.analysis import Analysis, Judge, MappedMetric, Metric, MetricCheck, Of
 
-__all__ = ["Reader", "Reading", "measure"]
+__all__ = ["Reader", "Reading", "answer", "measure"]
 
 MARGIN_RANGES: Final = 2.0  # how many ranges before the one looked at are read too, for the edges of rates
 KAYENTA_SAMPLES: Final = 20
@@ -129,6 +129,21 @@ def measure(
     if check.judge is Judge.THRESHOLD:
         return _limits(reader, analysis, check, now=now, new=new, stable=stable)
     return _judged(reader, analysis, check, now=now, since_s=since_s, new=new, stable=stable)
+
+
+def answer(reader: Reader, mapped: MappedMetric, *, now: float, new: int, stable: int) -> float:
+    """What a query comes to that a simulated metric stands for; NaN without data."""
+    metrics, at = reader.metrics(now, mapped.window_s, now - mapped.window_s)
+    match mapped.of:
+        case Of.NEW:
+            value = _FIELDS[mapped.metric](metrics.at(at, new))
+        case Of.STABLE:
+            value = _FIELDS[mapped.metric](metrics.at(at, stable))
+        case Of.ALL:
+            value = _over_all(metrics, at, mapped.metric, (new, stable))
+        case _:
+            assert_never(mapped.of)
+    return mapped.scale * (1.0 - value if mapped.complement else value)
 
 
 def _limits(reader: Reader, analysis: Analysis, check: MetricCheck, *, now: float, new: int, stable: int) -> Reading:

@@ -80,12 +80,18 @@ def revisions_of(scenario: Scenario) -> list[Revision]:
 def has_experiments(scenario: Scenario) -> bool:
     """Does the strategy bring up fresh baselines?"""
     strategy = scenario.release.strategy if scenario.release is not None else None
+    if strategy is None and scenario.rollout is not None:
+        canary = scenario.rollout.strategy.canary
+        return canary is not None and any(step.experiment is not None for step in canary.steps)
     return isinstance(strategy, Canary) and any(step.experiment is not None for step in strategy.steps)
 
 
 def is_routed(scenario: Scenario) -> bool:
     """Does a router split the requests by revision?"""
     strategy = scenario.release.strategy if scenario.release is not None else None
+    if strategy is None and scenario.rollout is not None:
+        canary = scenario.rollout.strategy.canary
+        return canary is not None and canary.traffic_routing is not None
     return isinstance(strategy, Canary) and strategy.split is Split.ROUTER
 
 

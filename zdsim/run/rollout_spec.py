@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from zdsim.analysis.metric import Metric
 from zdsim.rollout.argo import spec as argo
 from zdsim.rollout.argo.spec import BlueGreenStrategy, CanaryStrategy, RolloutSpec, RouterKind
 from zdsim.rollout.argo.state import ServiceRole
 from zdsim.scenario import strategy as words
-from zdsim.scenario.analysis import Analysis
+from zdsim.scenario.analysis import Analysis, MappedMetric
 from zdsim.scenario.deployment import NO_DEADLINE, Deployment
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.strategy import BlueGreen, Canary, PromotionKind, Recreate, Rolling, Smoke, Split, StepKind
 
-__all__ = ["MAX_WEIGHT", "Check", "Played", "blue_green_spec", "canary_spec", "played_of"]
+__all__ = ["MAX_WEIGHT", "ArgoMetricCheck", "Check", "Played", "blue_green_spec", "canary_spec", "played_of"]
 
 MAX_WEIGHT: Final = 10_000  # of a generic canary: hundredths of a percent
 FOREVER_S: Final = 1e9
@@ -30,11 +31,24 @@ MIRROR: Final = "mirror"
 
 
 @dataclass(frozen=True, slots=True)
+class ArgoMetricCheck:
+    """A metric of an AnalysisTemplate and what answers its query; None: every measurement is successful."""
+
+    metric: Metric
+    answer: MappedMetric | None
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """What a named analysis does: a smoke test first, then measurements, for at most so long."""
+    """What a named analysis does: a smoke test first, then measurements, for at most so long.
+
+    The measurements are a generic `analysis`, or the metrics of AnalysisTemplates (`argo`).
+    """
 
     analysis: Analysis | None = None
     smoke: Smoke | None = None
+    argo: tuple[ArgoMetricCheck, ...] = ()
+    dry_run: tuple[str, ...] = ()
     until_s: float | None = None  # successful then, if nothing was wrong; None = as long as it takes
 
 
@@ -53,6 +67,8 @@ class Played:
     services: tuple[ServiceRole, ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
     match: words.Match | None = None
+    progress_deadline_abort: bool = False
+    rollback_window: int | None = None
 
     @property
     def routed(self) -> bool:
@@ -69,6 +85,8 @@ class Played:
             replicas=deployment.replicas,
             min_ready_s=float(deployment.min_ready_s),
             progress_deadline_s=FOREVER_S if deadline == NO_DEADLINE else float(deadline),
+            progress_deadline_abort=self.progress_deadline_abort,
+            rollback_window_revisions=self.rollback_window,
             revision_history_limit=deployment.revision_history_limit,
         )
 
@@ -81,7 +99,13 @@ def played_of(scenario: Scenario) -> Played | None:
             return canary_spec(strategy)
         case BlueGreen():
             return blue_green_spec(strategy)
-        case Rolling() | Recreate() | None:
+        case Rolling() | Recreate():
+            return None
+        case None if scenario.rollout is not None:
+            from zdsim.run.argo_spec import argo_played  # it is built on this module
+
+            return argo_played(scenario, scenario.rollout)
+        case None:
             return None
         case _:
             assert_never(strategy)
@@ -186,7 +210,7 @@ def blue_green_spec(blue_green: BlueGreen) -> Played:
     if pre is not None or blue_green.smoke is not None:
         checks["pre"] = Check(pre, blue_green.smoke)
     if post is not None or blue_green.confidence_s > 0.0:
-        checks["post"] = Check(post, None, blue_green.confidence_s or None)
+        checks["post"] = Check(post, until_s=blue_green.confidence_s or None)
     promotion = blue_green.promotion
     return Played(
         name="blue-green",
