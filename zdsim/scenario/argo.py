@@ -384,12 +384,15 @@ class ArgoRollout(Spec):
                 yield refused(str(problem), "strategy", *at, hint=hint if "among" in str(problem) else "")
 
     @property
-    def humans(self) -> int:
-        """How many times a human must promote before it can end."""
-        if (canary := self.strategy.canary) is not None:
-            return sum(one.pause is not None and one.pause.duration_s is None for one in canary.steps)
-        blue_green = self.strategy.blue_green
-        return int(blue_green is not None and blue_green.auto_promotion_enabled is False)
+    def humans(self) -> list[tuple[str | int, ...]]:
+        """Where a human must promote before it can end, by the path under `strategy`."""
+        canary, blue_green = self.strategy.canary, self.strategy.blue_green
+        if canary is not None:
+            waits = [i for i, one in enumerate(canary.steps) if one.pause is not None and one.pause.duration_s is None]
+            return [("canary", "steps", i, "pause") for i in waits]
+        if blue_green is not None and blue_green.auto_promotion_enabled is False:
+            return [("blueGreen", "autoPromotionEnabled")]
+        return []
 
 
 __all__ = [

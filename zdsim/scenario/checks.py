@@ -67,14 +67,13 @@ def strategy_cautions(scenario: Scenario) -> Iterator[Finding]:
         yield Finding(message, _STRATEGY, "", "ZD2007")
     acts = [word for word, times in release.actions.items() if times]
     if strategy is None and scenario.rollout is not None:
-        humans = scenario.rollout.humans
-        if humans > len(release.promote_at_s) and not release.promote_full_at_s:
-            has = f"promote_at has {len(release.promote_at_s)}" if release.promote_at_s else "there is no promote_at"
-            what = "a manual promotion" if humans == 1 else f"{humans} manual promotions"
-            word = "canary" if scenario.rollout.strategy.canary is not None else "blueGreen"
+        humans, n = scenario.rollout.humans, len(release.promote_at_s)
+        if len(humans) > n and not release.promote_full_at_s:
+            has = f"promote_at has {n}" if n else "there is no promote_at"
+            what = "a manual promotion" if len(humans) == 1 else f"{len(humans)} manual promotions"
             yield Finding(
                 f"needs {what}, and {has}: it will wait for ever",
-                ("rollout", "strategy", word),
+                ("rollout", "strategy", *humans[n]),
                 f"-s release.promote_at={format_duration(release.at_s + 300)}",
                 "ZD2009",
             )

@@ -44,7 +44,7 @@ class Loaded:
 def load_scenario(
     path: str | Path | None,
     *,
-    manifest: str | Path | None = None,
+    manifest: str | Path | tuple[str | Path, ...] | None = None,
     manifest_text: str | bytes | None = None,
     overrides: Sequence[str] = (),
     rate: str | None = None,
@@ -54,7 +54,7 @@ def load_scenario(
 
     Args:
         path: scenario file; None when a manifest and a rate say everything.
-        manifest: Kubernetes manifest that replaces the scenario's service; `-` is standard input.
+        manifest: Kubernetes manifest (or several) that replaces the scenario's service; `-` is standard input.
         manifest_text: the manifest's text, when the caller has read it already; `manifest` then only names it.
         overrides: `path=value`, applied last and in order.
         rate: open traffic, such as `500/s`.
@@ -141,7 +141,7 @@ def _applied(tree: Node, overrides: Sequence[Override], problems: list[Problem])
 
 def _with_manifest(
     tree: Node,
-    manifest: str | Path | None,
+    manifest: str | Path | tuple[str | Path, ...] | None,
     text: str | bytes | None,
     workload: str | None,
     problems: list[Problem],
@@ -160,14 +160,13 @@ def _with_manifest(
             return tree  # nothing to import, or a mistake that validation names
         wanted = [(_beside(one, one.value), one) for one in names]
     else:
-        where = manifest if manifest is not None else "manifest"
-        wanted = [(where, None)]
+        given = manifest if isinstance(manifest, tuple) else (manifest if manifest is not None else "manifest",)
+        wanted = [(one, None) for one in given]
         if named is not None or inline is not None:
             replaced = named if named is not None else inline
             assert replaced is not None
-            message = (
-                f"the scenario's own {'manifest' if named is not None else 'deployment'} is replaced by -f {where}"
-            )
+            own, files_given = "manifest" if named is not None else "deployment", " and ".join(map(str, given))
+            message = f"the scenario's own {own} is replaced by -f {files_given}"
             notices.append(replaced.mark.problem("ZD2007", message, severity=Severity.NOTICE))
     if workload is None and chosen is not None and isinstance(chosen.value, str):
         workload = chosen.value

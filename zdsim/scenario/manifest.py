@@ -1,7 +1,7 @@
 """What does a real manifest say is rolled out, and by whom?
 
 Takes any multi-document YAML (`helm template`, `kustomize build`, `kubectl get -o yaml`), one file or several, and
-finds a Deployment, an Argo Rollout or a Flagger Canary with all that it refers to. Each becomes nodes in the shape of the
+finds a Deployment, an Argo Rollout or a Flagger Canary with all that it refers to. Each becomes nodes shaped like the
 scenario's own sections; every node keeps its place in the manifest. What is not simulated is named.
 """
 

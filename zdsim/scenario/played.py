@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from zdsim.errors import Severity
 from zdsim.scenario.analysis import MappedMetric, Metric, Of
 from zdsim.scenario.argo_analysis import ArgoMetric, UnresolvedError, resolved
 from zdsim.scenario.flagger import BUILTIN, FlaggerMetric, WebhookType
@@ -46,9 +47,8 @@ def argo_measure(scenario: Scenario, metric: ArgoMetric) -> Measured:
         if canary is not None:
             new += [canary.canary_service or ""]
             stable += [canary.stable_service or ""]
-        if blue_green is not None:
+        if blue_green is not None:  # the active service is whoever is active when it is asked
             new += [blue_green.preview_service or ""]
-            stable += [blue_green.active_service]
     found = recognise(query, new=new, stable=stable) if query is not None else None
     return Measured(metric.name, found, False, metric.provider.kind)
 
@@ -122,38 +122,35 @@ def assumed_measures(scenario: Scenario) -> Iterator[str]:
             yield f"analysis.map.{one.name}: {one.as_} (read from {asks}; say otherwise under analysis.map)"
 
 
-def unplayed(scenario: Scenario) -> Iterator[tuple[Loc, Finding]]:
-    """What of a Rollout or Canary has no part in the simulation, by its place."""
+def unplayed(scenario: Scenario) -> Iterator[tuple[Loc, Finding, Severity]]:
+    """What of a Rollout or Canary has no part in the simulation, by its place.
+
+    A metric that is not played is a warning: the rollout looks safer than it is.
+    """
     if _replaced(scenario):
         return
-    for loc, one in measured(scenario):
-        if one.as_ is None:
-            why = "its query is none that zdsim can read" if one.asks == "prometheus" else f"it asks {one.asks}"
-            yield (
-                loc,
-                Finding(
-                    f"metric {show(one.name)} is not played: {why}; every measurement of it counts as successful",
-                    (),
-                    f"say what stands for it, for example analysis: {{map: {{{_quoted(one.name)}: error_rate}}}}",
-                    "ZD2010",
-                ),
+    for loc, metric in measured(scenario):
+        if metric.as_ is None:
+            why = "its query is none that zdsim can read" if metric.asks == "prometheus" else f"it asks {metric.asks}"
+            found = Finding(
+                f"metric {show(metric.name)} is not played: {why}; every measurement of it counts as successful",
+                (),
+                f"say what stands for it, for example analysis: {{map: {{{_quoted(metric.name)}: error_rate}}}}",
+                "ZD2010",
             )
+            yield loc, found, Severity.WARNING
     known = {one.name for _, one in measured(scenario)}
     for name in scenario.analysis.map:
         if name not in known:
-            yield (
-                ("analysis", "map"),
-                Finding(
-                    f"no analysis has a metric {show(name)}", (name,), f"there: {', '.join(sorted(known)) or 'none'}",
-                    "ZD2009",
-                ),
-            )  # fmt: skip
+            hint = f"there: {', '.join(sorted(known)) or 'none'}"
+            found = Finding(f"no analysis has a metric {show(name)}", (name,), hint, "ZD2009")
+            yield ("analysis", "map"), found, Severity.WARNING
     if scenario.flagger is not None:
-        yield from _webhooks(scenario)
+        yield from ((at, one, Severity.NOTICE) for at, one in _webhooks(scenario))
     for word in ("rollout", "flagger"):
         section = getattr(scenario, word)
         if section is not None:
-            yield from _marked(section, (word,))
+            yield from ((at, one, Severity.NOTICE) for at, one in _marked(section, (word,)))
 
 
 def _quoted(name: str) -> str:

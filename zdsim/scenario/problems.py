@@ -60,7 +60,7 @@ def caution_problems(scenario: Scenario, tree: Node) -> list[Problem]:
 
 def unplayed_problems(scenario: Scenario, tree: Node) -> list[Problem]:
     """What of a Rollout or Canary has no part in the simulation."""
-    return [_tell(finding, loc, tree, severity=Severity.WARNING) for loc, finding in unplayed(scenario)]
+    return [_tell(finding, loc, tree, severity=severity) for loc, finding, severity in unplayed(scenario)]
 
 
 def _sections(section: Spec, loc: Loc) -> Iterator[tuple[Loc, Spec]]:

@@ -100,7 +100,7 @@ def _whose(query: str, new: Sequence[str], stable: Sequence[str]) -> Of:
         if any(_names(name, value) for name in new) or re.search(r"canary|preview|latest", value):
             return Of.NEW
     for value in values:
-        if any(_names(name, value) for name in stable) or re.search(r"stable|primary|active", value):
+        if any(_names(name, value) for name in stable) or re.search(r"stable|primary", value):
             return Of.STABLE
     return Of.NEW if re.search(r"""canary\w*\s*!=\s*["']["']""", query) else Of.ALL
 
@@ -116,8 +116,7 @@ def _names(name: str, value: str) -> bool:
 def _shape(text: str, depth: int) -> _Shape | None:
     if depth > _MAX_DEPTH:
         return None
-    while (inner := _within(text)) is not None:
-        text = inner
+    text = _unwrapped(text)
     parts = _split(text, "\x01")
     if len(parts) == 3:
         return _shape(parts[0], depth + 1) if _FALLBACK.fullmatch(parts[2]) else None
@@ -182,10 +181,19 @@ def _quantile(found: re.Match[str]) -> _Shape | None:
 
 
 def _rate(text: str) -> _Rate | None:
-    while (inner := _within(text)) is not None:
-        text = inner
+    text = _unwrapped(text)
     found = _RATE.fullmatch(text) or _BARE_RATE.fullmatch(text)
     return _Rate(found["name"], found["selector"] or "", found["window"]) if found is not None else None
+
+
+def _unwrapped(text: str) -> str:
+    """Without the parentheses around all of it."""
+    for _ in range(_MAX_DEPTH):
+        inner = _within(text)
+        if inner is None:
+            break
+        text = inner
+    return text
 
 
 def _within(text: str) -> str | None:
