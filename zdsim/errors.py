@@ -56,7 +56,7 @@ CODES: dict[str, str] = {
     "ZD3002": "a run that reached a limit of the simulator",
     "ZD4001": "the cache folder is not writable",
 }
-"""Every code in one line; `zdsim explain CODE` prints it."""
+"""Every code in one line."""
 
 
 class ExitCode(IntEnum):

@@ -78,7 +78,7 @@ def load_scenario(
     tree = _named(tree, path)
     scenario = _validated(tree, problems)
     if scenario is None or any(problem.severity is Severity.ERROR for problem in problems):
-        raise ScenarioError(_in_order(problems, files))
+        raise ScenarioError([*_in_order(problems, files), *_misspelled(notices)])
     notices += caution_problems(scenario, tree)
     notices += unplayed_problems(scenario, tree)
     return Loaded(scenario, tuple(notices), tuple(assumed_lines(scenario)), tuple(files))
@@ -101,7 +101,7 @@ def scenario_tree(source: Source, problems: list[Problem]) -> Node:
     if not documents:
         if found:
             raise ScenarioError(found)
-        hint = "zdsim init writes a scenario to start from"
+        hint = "write service: and traffic:, as the README shows, or try zdsim demo"
         raise ScenarioError([source.problem("ZD1011", "the file is empty", line=1, column=1, hint=hint)])
     first = documents[0]
     kind = first.get("kind")
@@ -258,6 +258,13 @@ def _validated(tree: Node, problems: list[Problem]) -> Scenario | None:
     except ValidationError as error:
         problems += problems_of(error, tree)
         return None
+
+
+def _misspelled(notices: list[Problem]) -> Iterator[Problem]:
+    """What was left out of a Rollout or Canary because its name is not known: often why something else is missing."""
+    for notice in notices:
+        if notice.code == "ZD2002" and "did you mean" in notice.message:
+            yield notice
 
 
 def _in_order(problems: list[Problem], files: list[str]) -> Iterator[Problem]:
