@@ -34,7 +34,12 @@ def config(**given: object) -> MetricConfig:
         (*FAR_UP, config(allowed_decrease=0.8, allowed_increase=1.2), HIGH, False),
         (*FAR_UP, config(critical=True, critical_increase=1.2), HIGH, True),
         (*FAR_UP, config(critical=True, critical_increase=20.0), HIGH, False),
+        (*FAR_UP, config(critical=True), HIGH, True),
+        (*FAR_UP, config(critical=True, allowed_increase=5.0, critical_increase=13.0), HIGH, False),
+        (*FAR_UP, config(critical=True, allowed_increase=13.0, critical_increase=15.0), PASS, False),
         (*FAR_UP, config(direction=Direction.DECREASE), PASS, False),
+        ([1.0] * 5, [1.0, 1, 1, 1, 10], config(), PASS, False),
+        ([0.0] * 5, [10.0] * 5, config(), HIGH, False),
         (*FAR_UP, config(allowed_increase=50.0), PASS, False),
         (*FAR_UP, config(effect_size=EffectSize.CLES, allowed_increase=0.8), HIGH, False),
         (*FAR_UP[::-1], config(), LOW, False),
@@ -63,6 +68,16 @@ def test_classification(
 
 def test_interval_of_upstreams_small_example() -> None:
     assert shift_interval([10, 20, 30, 40], [1, 2, 3, 4], confidence=0.95) == pytest.approx((6.0, 39.0, 22.5), abs=1e-6)
+
+
+def test_mostly_zeros_keep_upstreams_surprise() -> None:
+    """Error percentages that are 0 in most intervals: both limits end within the root finder's tolerance of 0, may even
+    cross, and a rise from 8 % to 35 % of intervals with errors is classified by them. Kayenta's own test expects High."""
+    control = np.array([0.0] * 193 + np.linspace(1.4, 3.1, 17).tolist())
+    experiment = np.array([0.0] * 136 + np.linspace(1.2, 5.6, 74).tolist())
+    low, high, _ = shift_interval(experiment, control, confidence=0.95)
+    assert max(abs(low), abs(high)) < 2e-4
+    assert kayenta.classify(control, experiment, config(direction=Direction.DECREASE)).classification is PASS
 
 
 @settings(max_examples=40)
