@@ -91,6 +91,8 @@ def difference(unit: str, row: Mapping[str, Any], level: float) -> str:
     text = f"{'+' if row['mean'] > 0 else ''}{value(unit, row['mean'])}"
     if row["low"] is None:
         return f"{text} (one replication, no interval)"
+    if row["low"] == row["high"]:
+        return f"{text} in every replication"
     return f"{text} ({percent(level)} interval {span(unit, row['low'], row['high'])})"
 
 
