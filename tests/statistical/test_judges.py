@@ -53,7 +53,10 @@ def test_computed_power_is_simulated_power(effect: float, looks: int) -> None:
     [(0.01, 0.02, 438, 540), pytest.param(0.001, 0.005, None, None, marks=pytest.mark.slow)],
 )
 def test_sprt(p0: float, p1: float, null: float | None, alternative: float | None) -> None:
-    """Q28: error rates within alpha and beta, sample sizes within 15 % above Wald's."""
+    """Q28: error rates within alpha and beta, sample sizes within 15 % above Wald's.
+
+    Between rates five times apart one failure jumps far past the boundary: there, within one jump of Wald's.
+    """
     test = Sprt(p0, p1)
     n, longest = 1500, 5000
     expected = test.expected_requests()
@@ -66,7 +69,9 @@ def test_sprt(p0: float, p1: float, null: float | None, alternative: float | Non
         rejected = float((ratio[np.arange(n), stop] >= test.upper).mean())
         requests = stop + 1.0
         error = float(requests.std()) / math.sqrt(n)
-        assert wald - Z * error <= requests.mean() <= 1.15 * wald + Z * error
+        overshoot = math.log(p1 / p0) / abs(test.mean_increment(p))  # one failure more than needed, at most
+        most = wald + overshoot if page is None else 1.15 * wald
+        assert wald - Z * error <= requests.mean() <= most + Z * error
         if page is not None:
             assert abs(requests.mean() - page) <= Z * error + 5.0
         assert at_most(rejected if p == p0 else 1.0 - rejected, test.alpha if p == p0 else test.beta, n)

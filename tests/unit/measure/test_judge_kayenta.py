@@ -71,8 +71,10 @@ def test_interval_of_upstreams_small_example() -> None:
 
 
 def test_mostly_zeros_keep_upstreams_surprise() -> None:
-    """Error percentages that are 0 in most intervals: both limits end within the root finder's tolerance of 0, may even
-    cross, and a rise from 8 % to 35 % of intervals with errors is classified by them. Kayenta's own test expects High."""
+    """Error percentages that are 0 in most intervals: both limits end within the root finder's tolerance of 0.
+
+    Which of them is larger, and so the class, then depends on the root finder's path; only the forbidden one is sure.
+    """
     control = np.array([0.0] * 193 + np.linspace(1.4, 3.1, 17).tolist())
     experiment = np.array([0.0] * 136 + np.linspace(1.2, 5.6, 74).tolist())
     low, high, _ = shift_interval(experiment, control, confidence=0.95)
