@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,25 @@ def run(
 
 
 def demo(*, overrides: Sequence[str], **given: Any) -> int:
+    _compile_in_background()
     return _play(_demo(overrides), command=_command(["zdsim", "demo"], overrides), **given)
+
+
+def _compile_in_background() -> None:
+    """Have the kernel compiled by the time of the next run, in a process that nobody waits for."""
+    if util.find_spec("numba") is None:
+        return
+    from zdsim.kernel import is_compiled
+
+    if not is_compiled():
+        code = "import zdsim.kernel; zdsim.kernel.warm()"
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 def verify(*, folder: Path, plane: str | None, quiet: bool) -> int:

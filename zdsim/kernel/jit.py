@@ -81,6 +81,11 @@ def choose_cache_folder() -> Path | None:
 CACHE_FOLDER = choose_cache_folder()
 
 
+def is_compiled() -> bool:
+    """Is a compiled kernel kept on disk, so that the first run need not wait for the compiler?"""
+    return CACHE_FOLDER is not None and any(CACHE_FOLDER.rglob("*.nbc"))
+
+
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that other kernel functions call."""
     compiled: Callable[..., Any] = numba.njit(nogil=True, error_model="numpy")(function)

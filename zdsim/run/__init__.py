@@ -6,6 +6,7 @@ them, under the same seed, the same service left alone (the baseline that tells 
 
 import hashlib
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ __all__ = ["choose_plane", "simulate"]
 Progress = Callable[[float], None]
 PACKAGES: Final = ("zdsim", "simpy", "numpy", "scipy", "pydantic", "numba")
 STEP_S: Final = 1.0  # of the drain after the last arrival
+SMALL: Final = 80_000  # requests that the reference plane plays sooner than a cold kernel is compiled
 STEPS: Final = 200  # progress reports a run
 
 
@@ -52,8 +54,9 @@ def simulate(
     began = time.perf_counter()
     scenario = what.scenario if isinstance(what, Loaded) else what
     seed = scenario.run.seed if seed is None else seed
-    name, reason, make = choose_plane(scenario.run.plane.value if plane == "auto" else plane)
     runs = 2 if scenario.run.baseline and _disturbed(scenario) else 1
+    wanted = scenario.run.plane.value if plane == "auto" else plane
+    name, reason, make = choose_plane(wanted, requests=runs * _expected_requests(scenario, seed))
     tell = _shares(progress, runs)
     world, counts = _play(scenario, seed, make, tell(0), quiet=False)
     baseline = None
@@ -64,8 +67,13 @@ def simulate(
     )
 
 
-def choose_plane(wanted: str) -> tuple[str, str, Callable[[PlaneConfig], DataPlane]]:
+def choose_plane(wanted: str, *, requests: float = math.inf) -> tuple[str, str, Callable[[PlaneConfig], DataPlane]]:
     """Name of a request plane, why that one, and how to make it.
+
+    Args:
+        wanted: kernel, reference or auto.
+        requests: about how many will be played. A small run does not wait for the compiler: where no compiled kernel
+            is kept yet, auto takes the reference plane for it.
 
     Raises:
         ZdsimError: there is no such plane here.
@@ -80,8 +88,12 @@ def choose_plane(wanted: str) -> tuple[str, str, Callable[[PlaneConfig], DataPla
 
         reason = "asked for" if wanted == Plane.REFERENCE else "Numba is not installed"
         return "reference", reason, ReferencePlane
-    from zdsim.kernel import KernelPlane
+    from zdsim.kernel import KernelPlane, is_compiled
 
+    if wanted == Plane.AUTO and requests <= SMALL and not is_compiled():
+        from zdsim.reference import ReferencePlane
+
+        return "reference", "the kernel is not compiled yet, and this run is small", ReferencePlane
     return "kernel", "asked for" if wanted == Plane.KERNEL else "Numba is installed", KernelPlane
 
 
@@ -101,6 +113,13 @@ def versions() -> dict[str, str]:
         if util.find_spec(package) is not None:
             found[package] = metadata.version(package)
     return found
+
+
+def _expected_requests(scenario: Scenario, seed: int) -> float:
+    """How many open requests to expect; infinite with closed users, whose number nobody can tell."""
+    if scenario.traffic.closed is not None:
+        return math.inf
+    return plane_config(scenario, seed).traffic.expected
 
 
 def _disturbed(scenario: Scenario) -> bool:

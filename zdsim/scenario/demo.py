@@ -6,11 +6,11 @@ from zdsim.scenario.model import Scenario
 
 
 def demo_scenario() -> Scenario:
-    """Ten pods, 500 requests a second, a rolling update without a preStop hook: the accident everybody has."""
+    """Ten pods, 200 requests a second, a rolling update without a preStop hook: the accident everybody has."""
     return Scenario.model_validate(
         {
             "name": "demo",
-            "description": "A rolling update of 10 pods under 500 requests/s. The process drains well at SIGTERM, "
+            "description": "A rolling update of 10 pods under 200 requests/s. The process drains well at SIGTERM, "
             "but nothing makes it wait until the routers have forgotten the pod.",
             "service": {
                 "deployment": {
@@ -21,7 +21,8 @@ def demo_scenario() -> Scenario:
                 }
             },
             "process": {"startup": "3s", "on_sigterm": "drain"},
-            "traffic": {"open": {"rate": "500/s"}},
-            "run": {"duration": "5m", "seed": 7},
+            "traffic": {"open": {"rate": "200/s"}},
+            "release": {"at": "30s"},
+            "run": {"duration": "2m", "seed": 7},
         }
     )

@@ -116,7 +116,7 @@ def test_twenty_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "message", "hint"),
     [
-        ("", "ZD1011", "empty", "zdsim init"),
+        ("", "ZD1011", "empty", "zdsim demo"),
         ("# nothing\n", "ZD1011", "empty", ""),
         ("a scenario", "ZD1019", 'expected a scenario, got "a scenario"', ""),
         ("- a\n", "ZD1019", "got a list of 1", ""),
