@@ -327,11 +327,16 @@ def _short_map(value: Any) -> Any:
     return {"metric": value} if isinstance(value, str) else value
 
 
+class _OrMetric:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": [one.value for one in Metric]}, handler(schema)]}
+
+
 class Observability(Spec):
     """Where the numbers of an analysis come from."""
 
     scrape: Scrape = Scrape()
-    map: dict[Text, Annotated[MappedMetric, BeforeValidator(_short_map)]] = Field(
+    map: dict[Text, Annotated[MappedMetric, BeforeValidator(_short_map), _OrMetric()]] = Field(
         {}, max_length=500, description="by the metric's name in the manifest: what is measured in its place"
     )
 

@@ -78,7 +78,7 @@ def load_scenario(
     tree = _named(tree, path)
     scenario = _validated(tree, problems)
     if scenario is None or any(problem.severity is Severity.ERROR for problem in problems):
-        raise ScenarioError([*_in_order(problems, files), *_misspelled(notices)])
+        raise ScenarioError([*_in_order(problems, files), *_misspelled(tree, notices)])
     notices += caution_problems(scenario, tree)
     notices += unplayed_problems(scenario, tree)
     return Loaded(scenario, tuple(notices), tuple(assumed_lines(scenario)), tuple(files))
@@ -260,9 +260,9 @@ def _validated(tree: Node, problems: list[Problem]) -> Scenario | None:
         return None
 
 
-def _misspelled(notices: list[Problem]) -> Iterator[Problem]:
+def _misspelled(tree: Node, notices: list[Problem]) -> Iterator[Problem]:
     """What was left out of a Rollout or Canary because its name is not known: often why something else is missing."""
-    for notice in notices:
+    for notice in notices if tree.get("rollout") is not None or tree.get("flagger") is not None else ():
         if notice.code == "ZD2002" and "did you mean" in notice.message:
             yield notice
 

@@ -22,6 +22,7 @@ from zdsim.scenario.spec import problem_error
 
 ARG = re.compile(r"\{\{\s*(?:inputs\.)?args\.([A-Za-z0-9_.-]+)\s*\}\}")
 _MAX_OPAQUE = 20_000
+_GO_HINT = "write for example 90s or 1m30s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ def _go_duration(value: object) -> float:
                 "ZD1003", f"expected a text with a unit, got {value}", hint=f'write "{value}s"'
             ) from None
         code = "ZD1007" if isinstance(value, str) else "ZD1003"
-        raise problem_error(code, str(problem), hint=problem.hint) from None
+        hint = problem.hint.replace("write seconds (90) or a duration such as 250ms, 90s, 1h30m", _GO_HINT)
+        raise problem_error(code, str(problem), hint=hint) from None
     if not 0.0 <= seconds <= MAX_SECONDS:
         raise problem_error("ZD1005", f"must be between 0s and {MAX_SECONDS / 86400:.0f} days, got {show(value)}")
     return seconds

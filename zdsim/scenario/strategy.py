@@ -37,13 +37,13 @@ Pods = Annotated[int, Whole(ge=1, le=MAX_REPLICAS)]
 class _Short:
     """Tells the JSON Schema of words that stand for a section."""
 
-    def __init__(self, *words: object, duration: bool = False) -> None:
-        self.words, self.duration = words, duration
+    def __init__(self, *words: object, plain: Literal["duration", "share"] | None = None) -> None:
+        self.words, self.plain = words, plain
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         choices: list[dict[str, Any]] = [{"enum": list(self.words)}] if self.words else []
-        if self.duration:
-            choices += Quantity("duration", ge=0).__get_pydantic_json_schema__(schema, handler)["anyOf"]
+        if self.plain is not None:
+            choices += Quantity(self.plain, ge=0).__get_pydantic_json_schema__(schema, handler)["anyOf"]
         return {"anyOf": [*choices, handler(schema)]}
 
 
@@ -270,7 +270,7 @@ class CanaryStep(Spec):
 
     weight: Share | None = Field(None, description="share of the new revision")
     hold_s: Seconds | None = Field(None, alias="hold", description="after the weight is reached")
-    pause: Annotated[Pause | None, BeforeValidator(_short_pause), _Short(True, duration=True)] = None
+    pause: Annotated[Pause | None, BeforeValidator(_short_pause), _Short(True, plain="duration")] = None
     scale: Annotated[CanaryScale | None, BeforeValidator(_short_scale), _Short("match")] = None
     analysis: Analysis | None = None
     experiment: Experiment | None = None
@@ -322,7 +322,7 @@ class Canary(Spec):
     split: Annotated[Split, choice(Split)] = Field(Split.ROUTER, description="share of requests, or share of pods")
     sticky: Annotated[Sticky, choice(Sticky)] = Sticky.NONE
     match: Match | None = Field(None, description="users who always get the canary; null: none")
-    mirror: Annotated[Mirror | None, BeforeValidator(_short_mirror), _Short(duration=False)] = Field(
+    mirror: Annotated[Mirror | None, BeforeValidator(_short_mirror), _Short(plain="share")] = Field(
         None, description="share of requests copied before the first weight; null: none"
     )
     max_surge: IntOrPercent = Field("25%", description="with split: replicas")
