@@ -101,6 +101,36 @@ def extrapolated_rate(
     return total / range_s if per_second else total
 
 
+def extrapolated_rates(times_s: FloatArray, values: FloatArray, at_s: float, range_s: float) -> FloatArray:
+    """`extrapolated_rate` of many counters that were scraped together, such as the buckets of a histogram.
+
+    Args:
+        values: shape (n, series); a scrape has all of the series or none of them (NaN).
+
+    Returns:
+        Per second, shape (series,); the same numbers as one by one.
+    """
+    start = at_s - range_s
+    kept = (times_s > start) & (times_s <= at_s) & ~np.isnan(values).any(axis=1)
+    t, v = times_s[kept], values[kept]
+    out: FloatArray = np.full(values.shape[1], np.nan)
+    if t.size < 2:
+        return out
+    before, after = v[:-1], v[1:]
+    grown = (v[-1] - v[0]) + np.where(after < before, before, 0.0).sum(axis=0)
+    covered = float(t[-1] - t[0])
+    spacing = covered / (t.size - 1)
+    to_start, to_end = float(t[0]) - start, at_s - float(t[-1])
+    if to_start >= 1.1 * spacing:
+        to_start = spacing / 2.0
+    if to_end >= 1.1 * spacing:
+        to_end = spacing / 2.0
+    bounded = (grown > 0.0) & (v[0] >= 0.0)
+    to_zero = np.divide(covered * v[0], grown, out=np.full(grown.shape, np.inf), where=bounded)
+    out = grown * (covered + np.minimum(to_start, to_zero) + to_end) / covered / range_s
+    return out
+
+
 def instant(times_s: ArrayLike, values: ArrayLike, at_s: float, *, lookback_s: float = LOOKBACK_S) -> float:
     """Newest sample not older than the lookback; NaN if there is none."""
     t, v = np.asarray(times_s, dtype=np.float64), np.asarray(values, dtype=np.float64)
@@ -236,12 +266,14 @@ class Metrics:
 
     def quantile_s(self, q: float, revision: int, at_s: float) -> float:
         """`histogram_quantile(q, rate(latency_bucket{revision}[range]))`, seconds."""
+        return self._quantiles_s((q,), revision, at_s)[0]
+
+    def _quantiles_s(self, qs: Sequence[float], revision: int, at_s: float) -> list[float]:
         rows = self._rows(at_s)
-        rates = [
-            extrapolated_rate(self.times_s[rows], self.buckets[rows, revision, b], at_s, self.scrape.range_s)
-            for b in range(len(self.bounds))
-        ]
-        return NAN if math.isnan(rates[-1]) else histogram_quantile(q, self.bounds, rates)
+        rates = extrapolated_rates(self.times_s[rows], self.buckets[rows, revision], at_s, self.scrape.range_s)
+        if math.isnan(rates[-1]):
+            return [NAN for _ in qs]
+        return [histogram_quantile(q, self.bounds, rates) for q in qs]
 
     def at(self, at_s: float, revision: int) -> Seen:
         """Everything a gate could read of a revision at one moment."""
@@ -249,7 +281,7 @@ class Metrics:
         requests, failures = increase("requests", revision, at_s), increase("failures", revision, at_s)
         answered = requests - failures
         orders = increase("orders", revision, at_s)
-        quantiles = [self.quantile_s(q, revision, at_s) for q in (0.5, 0.95, 0.99)]
+        quantiles = self._quantiles_s((0.5, 0.95, 0.99), revision, at_s)
         memory = self.gauges.get("memory")
         return Seen(
             at_s=at_s,
