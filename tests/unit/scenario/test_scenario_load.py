@@ -386,7 +386,7 @@ def test_the_demo_needs_no_file() -> None:
     assert demo.deployment.replicas == 10
     assert demo.deployment.pre_stop is None
     assert demo.traffic.open is not None
-    assert demo.traffic.open.rate == 500.0
+    assert demo.traffic.open.rate == 200.0
 
 
 def test_loading_is_light() -> None:
