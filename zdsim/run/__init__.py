@@ -19,7 +19,7 @@ from zdsim.errors import ZdsimError
 from zdsim.plane.config import PlaneConfig, PlaneRecord
 from zdsim.plane.protocol import DataPlane
 from zdsim.record import RollbackStages, RolloutFacts, RunRecord
-from zdsim.run.plane_config import longest_request_s, plane_config
+from zdsim.run.plane_config import longest_request_s, plane_config, revisions_of
 from zdsim.run.story import events_of
 from zdsim.run.world import World, lead_s
 from zdsim.scenario.load import Loaded
@@ -187,7 +187,7 @@ def _record(
         duration_s=end_s,
         window_s=world.config.window_s,
         replicas=scenario.deployment.replicas,
-        revisions=tuple(f"v{r + 1}" for r in range(len(world.bugs))),
+        revisions=tuple(one.name for one in revisions_of(scenario)),
         bad_revisions=bad,
         classes=tuple(one.name for one in scenario.traffic.classes),
         revenue_per_request=tuple(one.conversion * one.revenue for one in scenario.traffic.classes),
@@ -211,7 +211,8 @@ def _stages(world: World, counts: PlaneRecord, bad: tuple[int, ...]) -> tuple[Ro
     if decided is not None:
         restored = world.story.completed_after(decided, world.engine.wanted)
         restored = restored if restored is not None and restored <= end_s else None
-        left = [r for r in range(1, len(world.bugs)) if f"v{r + 1}" != world.engine.wanted]
+        rows = revisions_of(world.scenario)
+        left = [r for r, one in enumerate(rows) if one.exposes and one.template != world.engine.wanted]
         routed = [float(counts.last_routed[r]) for r in left if not np.isnan(counts.last_routed[r])]
         if routed and not any(world.in_view(r) for r in left):
             diverted = max(routed)

@@ -71,6 +71,11 @@ class AnalysisRuns:
             seed=world.config.seed,
         )
 
+    @property
+    def reader(self) -> Reader:
+        """Reads the plane's counts as they are collected."""
+        return self._reader
+
     def start(self, name: str, check: Check, *, new: int, stable: int, on_change: OnChange) -> None:
         """Begin a run: the smoke test if there is one, then the measurements.
 

@@ -14,10 +14,12 @@ from zdsim.plane import traffic as plane_traffic
 from zdsim.plane.config import NEVER, PlaneConfig
 from zdsim.plane.traffic import Traffic
 from zdsim.plane.vocabulary import N_OUTCOMES, Algorithm, Jitter, Outcome, RouterMode
+from zdsim.rollout.flagger_spec import KUBERNETES_PROVIDER
 from zdsim.run.laws import table
 from zdsim.scenario import platform, process
 from zdsim.scenario import traffic as words
 from zdsim.scenario.faults import TrafficSpike
+from zdsim.scenario.flagger import FlaggerCanary
 from zdsim.scenario.laws import AnyLaw
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.process import WarmUpShape
@@ -56,6 +58,9 @@ _ARRIVALS = {
 }
 
 
+CANARY = "-canary"  # ends the name of a revision in the target of a Flagger Canary
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A row of the revision axis."""
@@ -64,17 +69,33 @@ class Revision:
     bug: Bug | None
     exposes: bool  # its users count as exposed to the release
 
+    @property
+    def template(self) -> str:
+        """Name of the template that its pods run."""
+        return self.name.removesuffix(CANARY)
+
 
 def revisions_of(scenario: Scenario) -> list[Revision]:
-    """All revisions by index: the stable one, the release, its rollovers, then both sides of experiments if any."""
+    """All revisions by index: the stable one, the release, its rollovers, then both sides of experiments if any.
+
+    With Flagger these are the primary's, and each has a row of its own in the canary Deployment, in the same order.
+    """
     release = scenario.release
     if release is None:
         return [Revision("v1", None, False)]
     bugs = [release.bug, *(rollover.bug for rollover in release.then)]
     found = [Revision("v1", None, False), *(Revision(f"v{n + 2}", bug, True) for n, bug in enumerate(bugs))]
+    if flagger_of(scenario) is not None:
+        return found + [replace(one, name=one.name + CANARY) for one in found]
     if has_experiments(scenario):
         found += [Revision("baseline", None, False), Revision("experiment", release.bug, True)]
     return found
+
+
+def flagger_of(scenario: Scenario) -> FlaggerCanary | None:
+    """The Canary that is played: the manifest's, unless the release names a strategy."""
+    release = scenario.release
+    return scenario.flagger if release is not None and release.strategy is None else None
 
 
 def has_experiments(scenario: Scenario) -> bool:
@@ -88,6 +109,9 @@ def has_experiments(scenario: Scenario) -> bool:
 
 def is_routed(scenario: Scenario) -> bool:
     """Does a router split the requests by revision?"""
+    flagger = flagger_of(scenario)
+    if flagger is not None:
+        return flagger.provider != KUBERNETES_PROVIDER
     strategy = scenario.release.strategy if scenario.release is not None else None
     if strategy is None and scenario.rollout is not None:
         canary = scenario.rollout.strategy.canary
@@ -143,6 +167,7 @@ def plane_config(
     bugs = bugs_of(scenario)
     strategy = scenario.release.strategy if scenario.release is not None else None
     sticky = strategy.sticky if isinstance(strategy, Canary) else Sticky.NONE
+    flagger = flagger_of(scenario)
     retriable = np.zeros(N_OUTCOMES, dtype=np.bool_)
     for reason in client.retry_on:
         if reason in _OUTCOMES:
@@ -182,7 +207,8 @@ def plane_config(
         think_law=think_law,
         mode=_mode(scenario),
         sticky=sticky in (Sticky.USER, Sticky.COOKIE_BOTH),
-        mirrors=isinstance(strategy, Canary) and strategy.mirror is not None,
+        mirrors=(isinstance(strategy, Canary) and strategy.mirror is not None)
+        or (flagger is not None and flagger.analysis.mirror),
         algorithm=_ALGORITHMS[router.algorithm],
         n_proxies=router.proxies,
         retry_on_connect=router.retry_on_connect,

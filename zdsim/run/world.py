@@ -5,6 +5,7 @@ strength, warm and at its probes' own beat, when the first request arrives at ti
 and the operator, are stories of their own (`release`, `faults`).
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -27,8 +28,9 @@ from zdsim.rollout.control_plane import ControlPlane, start_control_plane
 from zdsim.run.analysis import AnalysisRuns
 from zdsim.run.engine import DeploymentEngine, Engine
 from zdsim.run.faults import Faults
+from zdsim.run.flagger_engine import FlaggerEngine
 from zdsim.run.laws import Luck, table
-from zdsim.run.plane_config import bugs_of
+from zdsim.run.plane_config import bugs_of, flagger_of
 from zdsim.run.release import Stage
 from zdsim.run.rollout_engine import RolloutEngine
 from zdsim.run.rollout_spec import played_of
@@ -89,6 +91,7 @@ class World:
         self.settled = False  # the old revision was at full strength at time 0
         self.first_view_s: dict[int, float] = {}  # by revision: first in a router's view
         self.first_listen_s: dict[int, float] = {}
+        self.view_listeners: list[Callable[[], None]] = []  # told of every new view
         self.faults = Faults(self)
         self.journal.listen(self.story.noted)
         self.journal.listen(self._noted)
@@ -127,6 +130,10 @@ class World:
     def in_view(self, revision: int) -> bool:
         """Does any router know a pod of `revision`?"""
         return any(pod.revision == revision for proxy in self._proxies for pod in proxy.view)
+
+    def viewed(self) -> Counter[int]:
+        """Pods of each revision in the views of all routers."""
+        return Counter(pod.revision for proxy in self._proxies for pod in proxy.view)
 
     def onset_s(self, revision: int) -> float | None:
         """When a bad revision could first harm: known to a router and old enough to err. None: it never could."""
@@ -234,8 +241,13 @@ class World:
     def _viewed(self, proxy: KubeProxy) -> None:
         for pod in proxy.view:
             self.first_view_s.setdefault(pod.revision, self.clock.now)
+        for listener in self.view_listeners:
+            listener()
 
     def _engine(self, templates: Templates) -> Engine:
+        flagger = flagger_of(self.scenario)
+        if flagger is not None:
+            return FlaggerEngine(self, flagger, templates)
         played = played_of(self.scenario)
         if played is None:
             return DeploymentEngine(self.scenario, templates, self.control.api, self.story)
