@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from zdsim.errors import ScenarioError
 from zdsim.scenario import Loaded, Scenario, demo_scenario, load_scenario
+from zdsim.scenario.promql import recognise
 
 MANIFESTS = sorted((Path(__file__).parents[1] / "unit" / "scenario" / "manifests").glob("*.yaml"))
 TEXTS = [path.read_text(encoding="utf-8") for path in MANIFESTS]
@@ -41,6 +42,30 @@ faults:
   - {kind: pod_kill, at: 2m, mode: fixed-percent, value: 30%}
   - {kind: database_slow, at: 3m, duration: 10s, factor: 4}
 run: {duration: 5m, seed: 3}
+"""
+DELIVERY = """\
+service: {deployment: {replicas: 3}}
+traffic: {open: {rate: 100/s}}
+analysis: {scrape: {interval: 5s}, map: {errors: p99, slow: {metric: p50, scale: 1000}}}
+release:
+  strategy:
+    kind: canary
+    steps:
+      - {weight: 5%, hold: 2m}
+      - pause: true
+      - scale: {weight: 10%}
+      - analysis: {count: 3, metrics: [{metric: p99, max: 500ms, max_slope: 5ms}, {metric: memory, min: 1Mi}]}
+      - experiment: {duration: 5m, replicas: 2, analysis: {metrics: [{metric: error_rate, judge: msprt, alpha: 1%}]}}
+    split: router
+    sticky: cookie
+    match: {share: 1%}
+    mirror: 10%
+  promote_at: [2m, 3m]
+  bug: {conversion_factor: 70%}
+"""
+QUERY = """\
+100 * (1 - sum(rate(http_requests_total{service="a",status=~"5.*"}[1m])) by (x)
+         / sum(rate(http_requests_total{service="a"}[1m]))) or vector(1)
 """
 QUICK = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -143,11 +168,13 @@ def test_any_bytes_as_a_manifest(data: bytes) -> None:
 @QUICK
 @given(text=mutated(TEXTS))
 def test_any_mutated_manifest(text: str) -> None:
-    attempt(None, manifest_text=text, rate="5/s", workload=None)
+    loaded = attempt(None, manifest_text=text, rate="5/s", workload=None)
+    if loaded is not None:
+        assert same_after_json(loaded.scenario)
 
 
 @QUICK
-@given(text=mutated([SCENARIO]))
+@given(text=mutated([SCENARIO, DELIVERY]))
 def test_any_mutated_scenario(text: str, tmp_path_factory: object) -> None:
     path = Path(tmp_path_factory.getbasetemp()) / "fuzzed.yaml"  # type: ignore[attr-defined]
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -156,7 +183,19 @@ def test_any_mutated_scenario(text: str, tmp_path_factory: object) -> None:
         assert same_after_json(loaded.scenario)
 
 
+@QUICK
+@given(text=mutated([QUERY, "histogram_quantile(0.99, sum(rate(a_bucket[5m])) by (le)) * 1000"]))
+def test_any_query(text: str) -> None:
+    found = recognise(text)
+    assert found is None or 0.0 < found.window_s <= 86_400.0
+
+
 PATHS = [
+    "release.strategy",
+    "release.strategy.kind",
+    "rollout",
+    "flagger",
+    "analysis.map.x",
     "service.deployment.replicas",
     "traffic.open",
     "traffic.classes[0].work",
@@ -198,7 +237,8 @@ def test_any_override_and_any_rate(override: str, rate: str | None) -> None:
     )
 )
 def test_any_tree(tree: object) -> None:
-    attempt(None, manifest_text=TEXTS[1], overrides=[f"{key}={json.dumps(tree)}" for key in ("process", "release")])
+    for keys in (("process", "release"), ("release.strategy", "analysis"), ("rollout",), ("flagger",)):
+        attempt(None, manifest_text=TEXTS[-1], overrides=[f"{key}={json.dumps(tree)}" for key in keys])
 
 
 def same_after_json(scenario: Scenario) -> bool:
@@ -213,6 +253,10 @@ def same_after_json(scenario: Scenario) -> bool:
 
 
 def test_the_scenario_of_this_file_is_good(tmp_path: Path) -> None:
+    delivery = tmp_path / "delivery.yaml"
+    delivery.write_text(DELIVERY)
+    assert same_after_json(load_scenario(delivery).scenario)
+    assert recognise(QUERY) is not None
     path = tmp_path / "checkout.yaml"
     path.write_text(SCENARIO)
     assert same_after_json(load_scenario(path).scenario)

@@ -149,6 +149,12 @@ def _product(left: str, op: str, right: str, *, depth: int) -> _Shape | None:
     if _NUMBER.fullmatch(left) and float(left) > 0.0 and op == "*":
         inner = _shape(right, depth + 1)
         return replace(inner, scale=inner.scale * float(left)) if inner is not None else None
+    inside = _split(_unwrapped(left), "*/")
+    if op == "/" and len(inside) == 3 and inside[1] == "*":  # 100 * bad / all
+        for number, rest in ((inside[0], inside[2]), (inside[2], inside[0])):
+            if _NUMBER.fullmatch(number) and float(number) > 0.0:
+                inner = _product(rest, "/", right, depth=depth + 1) if depth < _MAX_DEPTH else None
+                return replace(inner, scale=inner.scale * float(number)) if inner is not None else None
     top, bottom = _rate(left), _rate(right)
     if op != "/" or top is None or bottom is None or top.name != bottom.name or top.window != bottom.window:
         return None

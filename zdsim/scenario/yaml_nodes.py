@@ -66,6 +66,7 @@ _HELM = re.compile(r"\{\{[^\n\r]*?\}\}")
 _HELM_LINE = re.compile(
     r"^[ \t]*(?P<helm>\{\{(?!\s*(?:inputs\.)?args\.)[^\n\r]*\}\})[ \t]*\r?$", re.MULTILINE
 )  # control flow, or YAML yet to come; but not an argument of an AnalysisTemplate
+_HELM_START = re.compile(r"\{\{(?!\s*(?:(?:inputs\.)?args\.|\w+\s*\}\}))")  # `{{ target }}` is Flagger's
 _HIDE = {char: 0xE000 + char for char in range(0x20, 0x7F)}
 _SHOW = {hidden: char for char, hidden in _HIDE.items()}
 
@@ -97,9 +98,10 @@ def _syntax_problem(source: Source, problem: YAMLError) -> Problem:
     context = getattr(problem, "context", None)
     message = f"not YAML: {text}" + (f" {context}" if context and context not in text else "")
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    helm = next((i for i, found in enumerate(source.lines, 1) if "{{" in found), None)
+    found = ((i, _HELM_START.search(text)) for i, text in enumerate(source.lines, 1))
+    helm = next(((i, match.start() + 1) for i, match in found if match is not None), None)
     if helm is not None:
-        return _helm_problem(source, helm, source.lines[helm - 1].index("{{") + 1)
+        return _helm_problem(source, *helm)
     hint = next((said for part, said in _HINTS.items() if part in message), "")
     return source.problem("ZD1014", message, line=line, column=column, hint=hint)
 
