@@ -127,7 +127,7 @@ def measure(
         few = f"{total} requests in {analysis.window_s:g} s, at least {analysis.min_requests} are needed"
         return Reading(AnalysisPhase.INCONCLUSIVE, math.nan, few)
     if check.judge is Judge.THRESHOLD:
-        return _limits(reader, analysis, check, now=now, new=new, stable=stable)
+        return _limits(reader, analysis, check, now=now, since_s=since_s, new=new, stable=stable)
     return _judged(reader, analysis, check, now=now, since_s=since_s, new=new, stable=stable)
 
 
@@ -146,11 +146,16 @@ def answer(reader: Reader, mapped: MappedMetric, *, now: float, new: int, stable
     return mapped.scale * (1.0 - value if mapped.complement else value)
 
 
-def _limits(reader: Reader, analysis: Analysis, check: MetricCheck, *, now: float, new: int, stable: int) -> Reading:
+def _limits(
+    reader: Reader, analysis: Analysis, check: MetricCheck, *, now: float, since_s: float, new: int, stable: int
+) -> Reading:
     metrics, at = reader.metrics(now, analysis.window_s, now - analysis.window_s)
     read = _FIELDS[check.metric]
     row = {Of.NEW: new, Of.STABLE: stable, Of.ALL: new}[check.of]
     value, base = read(metrics.at(at, row)), read(metrics.at(at, stable))
+    if check.compares and math.isnan(base):  # nobody asks stable any more: as it was when the analysis began
+        earlier, then = reader.metrics(since_s, analysis.window_s, since_s - analysis.window_s)
+        base = read(earlier.at(then, stable))
     if check.of is Of.ALL:
         value = _over_all(metrics, at, check.metric, (new, stable))
     if math.isnan(value):
@@ -174,6 +179,8 @@ def _limits(reader: Reader, analysis: Analysis, check: MetricCheck, *, now: floa
                 pass
     if broken:
         return Reading(AnalysisPhase.FAILED, value, f"{check.metric}: {'; '.join(broken)}")
+    if check.compares and math.isnan(base):
+        return Reading(AnalysisPhase.INCONCLUSIVE, value, f"{check.metric}: no data of stable to compare with")
     return Reading(AnalysisPhase.SUCCESSFUL, value, f"{check.metric}: {value:.4g}")
 
 
