@@ -74,7 +74,7 @@ def recognise(query: str, *, new: Sequence[str] = (), stable: Sequence[str] = ()
         window_s = parse_duration(shape.window)
     except QuantityError:
         return None
-    if not 0.0 < window_s <= 86_400.0:
+    if not 0.0 < window_s <= 86_400.0 or not 1e-12 <= shape.scale <= 1e12:
         return None
     return MappedMetric(
         metric=shape.metric,
