@@ -104,4 +104,5 @@ class RunRecord:
     rollout: RolloutFacts
     assumed: tuple[str, ...]
     notices: tuple[str, ...]
+    conversion_left: tuple[float, ...] = ()  # by revision: share of the usual orders an answer brings; absent: all
     wall_s: float = 0.0  # time the simulation took; never part of the digest

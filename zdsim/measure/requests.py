@@ -84,12 +84,16 @@ def dropped_by_window(counts: IntArray) -> IntArray:
     return out
 
 
-def revenue_lost(counts: IntArray, revenue_per_request: Sequence[float]) -> float | None:
-    """Revenue that the dropped requests would have brought.
+def revenue_lost(
+    counts: IntArray, revenue_per_request: Sequence[float], conversion_left: Sequence[float] = ()
+) -> float | None:
+    """Revenue that the dropped requests would have brought, and orders that a revision's answers put off.
 
     Args:
         counts: requests, shape (W, R + 1, C, O).
         revenue_per_request: expected revenue of a request of each class, shape (C,), any currency.
+        conversion_left: share of the usual orders that an answer of each revision brings, shape (R,); none given: all.
+            More than usual is no loss, and no gain either.
 
     Returns:
         Same currency. None where no class has revenue: the scenario does not say what a request is worth.
@@ -99,4 +103,8 @@ def revenue_lost(counts: IntArray, revenue_per_request: Sequence[float]) -> floa
         return None
     by_class = counts.sum(axis=(0, 1))
     dropped = by_class.sum(axis=1) - by_class[:, Outcome.OK]
-    return float(dropped @ worth)
+    lost = float(dropped @ worth)
+    if conversion_left:
+        answered = counts[:, : len(conversion_left), :, Outcome.OK].sum(axis=0)
+        lost += float(np.maximum(0.0, 1.0 - np.asarray(conversion_left)) @ (answered @ worth))
+    return lost

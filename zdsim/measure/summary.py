@@ -120,7 +120,7 @@ def _blast_radius(record: RunRecord) -> dict[str, Any]:
         "exposed_share": users.exposed / users.active if users.active else None,
         "harmed_share": users.harmed / users.active if users.active else None,
         "peak_weight": blast.peak_weight(record.counts.routed, watched),
-        "revenue_lost": requests.revenue_lost(record.counts.counts, record.revenue_per_request),
+        "revenue_lost": requests.revenue_lost(record.counts.counts, record.revenue_per_request, record.conversion_left),
     }
 
 

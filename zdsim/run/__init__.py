@@ -191,6 +191,7 @@ def _record(
         bad_revisions=bad,
         classes=tuple(one.name for one in scenario.traffic.classes),
         revenue_per_request=tuple(one.conversion * one.revenue for one in scenario.traffic.classes),
+        conversion_left=tuple(1.0 if bug is None else bug.conversion_factor for bug in world.bugs),
         counts=counts,
         baseline=baseline,
         events=events_of(world.journal, {life.name: f"pod/{life.name}" for life in world.story.pods(end_s)}),

@@ -153,6 +153,14 @@ def test_revenue_is_lost_by_class() -> None:
     assert revenue_lost(counts, (0.0, 0.0)) is None
 
 
+def test_orders_that_answers_put_off_are_lost_revenue() -> None:
+    """A business bug fails no request; half the conversion of 100 answers of the new revision is 50 orders' worth."""
+    counts = np.zeros((1, 3, 1, len(Outcome)), dtype=np.int64)  # stable, new, no pod
+    counts[0, :2, 0, Outcome.OK] = 1000, 100
+    assert revenue_lost(counts, (2.0,), (1.0, 0.5)) == 100.0
+    assert revenue_lost(counts, (2.0,), (1.0, 3.0)) == 0.0
+
+
 def test_json_values_are_plain() -> None:
     given_value = {
         "a": np.float64(np.nan),
