@@ -31,6 +31,7 @@ from zdsim.run.gates import answer
 from zdsim.run.story import RECORDER, is_complete
 from zdsim.run.templates import Templates
 from zdsim.scenario.flagger import FlaggerCanary, FlaggerMetric
+from zdsim.scenario.flagger_load import Gate, Load, gate_of, load_of
 from zdsim.scenario.played import flagger_measure
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["FlaggerEngine", "canary_spec"]
 
 MATCH_SHARE: Final = 0.01  # of users carry the header or cookie of an A/B test
+OFFERED_S: Final = 60.0  # looked back on for the rate that a load test is compared with
 _NAMES: Final = {
     Strategy.PROGRESSIVE: "Flagger canary",
     Strategy.AB: "Flagger A/B",
@@ -89,6 +91,8 @@ class FlaggerEngine:
         self._weights = 0  # written so far
         self._shares: list[float] = []  # as the request plane has them
         self._gates_open = False
+        self._load: Load | None = None
+        self._load_until_s = 0.0
         self._failed_promotion = False
         self._was_settled = False
         self._wanted = "v1"
@@ -129,12 +133,8 @@ class FlaggerEngine:
         self._controller = FlaggerController(api, world.journal, self, spec=self._spec, target=self._target)
         self._controller.suspended = self._canary.suspend
         self._controller.start(world.luck.unit("flagger/beat", 0) * self._controller.interval_s)
-        if self._spec.provider == KUBERNETES_PROVIDER:
-            primary = self._primary
-            world.select(lambda pod: pod.deployment == primary)
-        else:
-            world.view_listeners.append(self._push)
-            self._push()
+        world.view_listeners.append(self._push)
+        self._push()
 
     def opened(self) -> None:
         pass
@@ -214,7 +214,7 @@ class FlaggerEngine:
     def set_routes(self, routes: Routes) -> None:
         """The router hears of weights, a match or a mirror and follows after its lag."""
         if self._spec.provider == KUBERNETES_PROVIDER:
-            return
+            return  # its service always selects the primary
         world = self._world
         self._weights += 1
         lag_s = world.luck.draw(world.scenario.router.lag, "router_weight", self._weights)
@@ -230,12 +230,15 @@ class FlaggerEngine:
         return replace(target, revision=target.revision - self._rows)
 
     def agrees(self, hook: WebhookType) -> bool:
-        """Gates open by hand or never; everybody else is taken to agree."""
+        """Gates open by hand or never, load tests begin; everybody is taken to agree otherwise."""
         for one in self._canary.analysis.webhooks:
-            halted = one.url.endswith("/gate/halt")
-            closed = one.url.endswith("/gate/check") and not self._gates_open
-            if one.type.value == hook.value and hook.only_holds and (halted or closed):
+            if one.type.value != hook.value:
+                continue
+            gate, load = gate_of(one), load_of(one)
+            if hook.only_holds and (gate is Gate.CLOSED or (gate is Gate.BY_HAND and not self._gates_open)):
                 return False
+            if hook in (WebhookType.PRE_ROLLOUT, WebhookType.ROLLOUT) and load is not None:
+                self._begin_load(load)
         return True
 
     def failed_metric(self) -> MetricOutcome | None:
@@ -285,18 +288,42 @@ class FlaggerEngine:
 
     def _route(self, routes: Routes) -> None:
         """The router has new routes."""
-        world, now, one = self._world, self._world.clock.now, self._canary.analysis
-        before, self._routes = self._routes, routes
+        world, now = self._world, self._world.clock.now
+        self._routes = routes
         row = self._state(self._target).spec.template.revision
-        if routes.mirrored != before.mirrored:
-            share = (one.mirror_weight or 100) / 100.0 if routes.mirrored else 0.0
-            world.plane.set_mirror(row if routes.mirrored else -1, share, now)
         if self._is_ab:
             matched = routes.canary > 0
             classes = [True] * len(world.scenario.traffic.classes)
             world.plane.set_match(row if matched else -1, MATCH_SHARE if matched else 0.0, classes, now)
+        self._copy_requests()
         self._push()
         self._note()
+
+    def _begin_load(self, load: Load) -> None:
+        """The load tester sends to the canary's own service, from now on for a while."""
+        until_s = self._world.clock.now + load.duration_s
+        self._load, self._load_until_s = load, max(until_s, self._load_until_s)
+        self._world.clock.call_at(until_s, self._copy_requests)
+        self._copy_requests()
+
+    def _copy_requests(self) -> None:
+        """Copies of requests for the canary: the mirror's, or as many as a load test would send."""
+        world, now = self._world, self._world.clock.now
+        share = 0.0
+        if self._routes.mirrored:
+            share = (self._canary.analysis.mirror_weight or 100) / 100.0
+        if self._load is not None and now < self._load_until_s:
+            share = max(share, min(1.0, self._load.rate / max(self._offered(), self._load.rate)))
+        row = self._state(self._target).spec.template.revision if share > 0.0 else -1
+        world.plane.set_mirror(row, share, now)
+
+    def _offered(self) -> float:
+        """Requests a second of users, over the last minute."""
+        width_s = self._world.config.window_s
+        last = max(1, int(self._world.clock.now / width_s))
+        first = max(0, last - math.ceil(OFFERED_S / width_s))
+        counts = self._world.plane.record().counts[first:last]
+        return float(counts.sum()) / ((last - first) * width_s)
 
     def _push(self) -> None:
         """Each service's weight over its rows, as routers know its pods; without any it goes where nobody answers."""
@@ -320,7 +347,7 @@ class FlaggerEngine:
     def _with_mirrored(self) -> PlaneRecord:
         """The counts as a mesh reports them: what is answered to a copy counts as well."""
         record = self._world.plane.record()
-        if not self._spec.mirror:
+        if not self._world.config.mirrors:
             return record
         counts, latency = record.counts.copy(), record.latency.copy()
         counts[:, :, 0] += record.mirrored

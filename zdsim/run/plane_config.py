@@ -20,6 +20,7 @@ from zdsim.scenario import platform, process
 from zdsim.scenario import traffic as words
 from zdsim.scenario.faults import TrafficSpike
 from zdsim.scenario.flagger import FlaggerCanary
+from zdsim.scenario.flagger_load import load_of
 from zdsim.scenario.laws import AnyLaw
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.process import WarmUpShape
@@ -96,6 +97,17 @@ def flagger_of(scenario: Scenario) -> FlaggerCanary | None:
     """The Canary that is played: the manifest's, unless the release names a strategy."""
     release = scenario.release
     return scenario.flagger if release is not None and release.strategy is None else None
+
+
+def mirrors_of(canary: FlaggerCanary) -> bool:
+    """Does a Canary get copies of requests: by a mirror, or in place of a load test?"""
+    return canary.analysis.mirror or any(load_of(hook) is not None for hook in canary.analysis.webhooks)
+
+
+def cookie_on_both(canary: FlaggerCanary) -> bool:
+    """Do users of the primary keep a cookie, too?"""
+    affinity = canary.analysis.session_affinity
+    return affinity is not None and bool(affinity.primary_cookie_name)
 
 
 def has_experiments(scenario: Scenario) -> bool:
@@ -206,9 +218,9 @@ def plane_config(
         n_closed=0 if closed is None else closed.users,
         think_law=think_law,
         mode=_mode(scenario),
-        sticky=sticky in (Sticky.USER, Sticky.COOKIE_BOTH),
+        sticky=sticky in (Sticky.USER, Sticky.COOKIE_BOTH) or (flagger is not None and cookie_on_both(flagger)),
         mirrors=(isinstance(strategy, Canary) and strategy.mirror is not None)
-        or (flagger is not None and flagger.analysis.mirror),
+        or (flagger is not None and mirrors_of(flagger)),
         algorithm=_ALGORITHMS[router.algorithm],
         n_proxies=router.proxies,
         retry_on_connect=router.retry_on_connect,

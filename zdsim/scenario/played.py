@@ -14,6 +14,7 @@ from zdsim.errors import Severity
 from zdsim.scenario.analysis import MappedMetric, Metric, Of
 from zdsim.scenario.argo_analysis import ArgoMetric, UnresolvedError, resolved
 from zdsim.scenario.flagger import BUILTIN, FlaggerMetric, WebhookType
+from zdsim.scenario.flagger_load import gate_of, load_of
 from zdsim.scenario.manifest_fields import NotPlayed
 from zdsim.scenario.promql import recognise
 from zdsim.scenario.quantities import format_duration, show
@@ -166,11 +167,14 @@ def _webhooks(scenario: Scenario) -> Iterator[tuple[Loc, Finding]]:
     for i, hook in enumerate(scenario.flagger.analysis.webhooks):
         match hook.type:
             case WebhookType.CONFIRM_ROLLOUT | WebhookType.CONFIRM_TRAFFIC_INCREASE | WebhookType.CONFIRM_PROMOTION:
-                what = "the gate is open"
+                gate = gate_of(hook)
+                what = f"the gate is {gate}"
             case WebhookType.ROLLBACK:
                 what = "it never asks for a rollback (release.abort_at does)"
             case WebhookType.PRE_ROLLOUT | WebhookType.ROLLOUT:
-                what = "it succeeds, and sends no load: traffic is the scenario's"
+                what, load = "it succeeds, and sends no load: traffic is the scenario's", load_of(hook)
+                if load is not None:
+                    what = f"it succeeds; its {load.rate:g} requests a second are copies of what users send"
             case WebhookType.POST_ROLLOUT | WebhookType.EVENT:
                 continue  # nothing depends on them
             case _:
