@@ -7,10 +7,9 @@ sends at an even pace and never retries; a new template two seconds after the lo
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from zdsim.cluster.journal import EntryKind
 from zdsim.plane.config import PlaneConfig
 from zdsim.plane.protocol import DataPlane
 from zdsim.plane.vocabulary import Outcome
-from zdsim.rollout.control_plane import start_control_plane
 from zdsim.run import choose_plane, simulate
 from zdsim.run.plane_config import plane_config
 from zdsim.run.world import World, lead_s
@@ -158,6 +156,7 @@ def scenario_of(name: str) -> Scenario:
                 "keep_alive": {"pool": 1000 if said["ka"] else 0, "idle_timeout": "1h"},
             },
             "router": {"proxies": 1},
+            "cluster": {"report_terminating": False},  # recorded before Kubernetes 1.35
             "release": {"at": f"{LOAD_LEAD_S}s"},
             "run": {"duration": f"{sent.pop() / said['rate']}s", "baseline": False},
         }
@@ -184,15 +183,9 @@ def _work(whole: dict[str, Any]) -> list[float]:
     return [round(float(x), 5) for x in np.mean(runs, axis=0)]
 
 
-def recorded_version() -> Any:
-    """Our cluster as the recorded one: before Kubernetes 1.35 no ReplicaSet's status told of terminating pods."""
-    return patch("zdsim.run.world.start_control_plane", partial(start_control_plane, report_terminating=False))
-
-
 def our_counts(name: str, seed: int) -> Counts:
     """Failures by kind of one of our rollouts, and their total."""
-    with recorded_version():
-        by_outcome = simulate(scenario_of(name), seed, plane="kernel").counts.counts.sum(axis=(0, 1, 2))
+    by_outcome = simulate(scenario_of(name), seed, plane="kernel").counts.counts.sum(axis=(0, 1, 2))
     found = dict.fromkeys(KINDS, 0)
     for outcome, kind in OUR_WORDS.items():
         found[kind] += int(by_outcome[outcome])
@@ -233,8 +226,7 @@ def our_times(name: str, seed: int) -> Iterator[Times]:
     """The pods of one of our rollouts, from the release on."""
     scenario = scenario_of(name)
     config = plane_config(scenario, seed, start_s=-lead_s(scenario))
-    with recorded_version():
-        world = WatchedWorld(scenario, config, choose_plane("kernel")[2](config), seed)
+    world = WatchedWorld(scenario, config, choose_plane("kernel")[2](config), seed)
     world.clock.run(until=scenario.run.duration_s)
     pods = {
         life.name: Times(

@@ -199,6 +199,7 @@ class World:
             write_delay=write,
             journal=self.journal,
             limits=ClientLimits(qps=cluster.controller_qps, burst=cluster.controller_burst),
+            report_terminating=cluster.report_terminating,
             choose_node=lambda pod: _node((pod.ordinal + pod.revision) % nodes),
         )
         control.api.watch_pods(self.story.pod_changed, who=RECORDER)

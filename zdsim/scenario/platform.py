@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from zdsim.scenario.fields import PositiveSeconds, Quantity, Seconds, Share, Whole, choice
+from zdsim.scenario.fields import Flag, PositiveSeconds, Quantity, Seconds, Share, Whole, choice
 from zdsim.scenario.laws import Law, lognormal
 from zdsim.scenario.spec import Assumed, Finding, Spec
 
@@ -88,6 +88,9 @@ class Cluster(Spec):
     api_write: Law | None = Field(None, description="a call to the API; null: measured, about 3 ms")
     controller_qps: Annotated[float, Quantity("number", gt=0, le=100_000)] = Field(
         20.0, description="requests a second each controller may send to the API"
+    )
+    report_terminating: Flag = Field(
+        True, description="ReplicaSet status tells terminating pods (Kubernetes 1.35 and later); costs writes"
     )
     controller_burst: Annotated[int, Whole(ge=1, le=1_000_000)] = Field(
         30, description="requests it may send at once after a pause"
