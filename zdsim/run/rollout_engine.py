@@ -47,6 +47,7 @@ class RolloutEngine:
     def __init__(self, world: World, played: Played, templates: Templates) -> None:
         self._world, self._played, self._templates = world, played, templates
         self._weights = 0  # written so far
+        self._weights_taken = 0  # the last one that the router follows
         self._was_settled = False
         self._known: dict[str, PodTemplate] = {}
         self._deployment = world.scenario.deployment
@@ -157,7 +158,14 @@ class RolloutEngine:
             f"{canary / most:.4g} of the requests to {new}" if canary else f"all requests to {stable or new}",
             weight=canary / most,
         )
-        world.clock.call_in(lag_s, lambda: world.plane.set_weights(shares, world.clock.now))
+        number = self._weights
+        world.clock.call_in(lag_s, lambda: self._follow(number, shares))
+
+    def _follow(self, number: int, shares: list[float]) -> None:
+        """The router takes a weight over, unless a later one was quicker."""
+        if number > self._weights_taken:
+            self._weights_taken = number
+            self._world.plane.set_weights(shares, self._world.clock.now)
 
     def set_service(self, role: ServiceRole, template: str) -> None:
         """The active service moves all traffic; the others send nobody anywhere by themselves."""
