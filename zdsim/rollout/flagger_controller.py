@@ -231,7 +231,7 @@ class FlaggerController:
             if status.routes != before.routes:
                 mirrored = ", mirrored" if status.routes.mirrored else ""
                 parts.append(f"weights {status.routes.primary}/{status.routes.canary}{mirrored}")
-            if status.iterations > before.iterations:
+            if before.iterations < status.iterations <= self._spec.effective_iterations:
                 parts.append(f"iteration {status.iterations} of {self._spec.effective_iterations}")
             if status.failed_checks or before.failed_checks:
                 n = max(status.failed_checks, before.failed_checks)

@@ -87,7 +87,7 @@ class FlaggerEngine:
         self._spec = canary_spec(canary)
         self._target, self._primary = world.name, primary_of(world.name)
         self._rows = world.n_revisions // 2  # of each Deployment: the primary's first, then the canary's
-        self._routes = Routes()  # as the router has them
+        self._written = self._routes = Routes()  # as last written, and as the router has them
         self._weights = 0  # written so far
         self._shares: list[float] = []  # as the request plane has them
         self._gates_open = False
@@ -213,9 +213,9 @@ class FlaggerEngine:
 
     def set_routes(self, routes: Routes) -> None:
         """The router hears of weights, a match or a mirror and follows after its lag."""
-        if self._spec.provider == KUBERNETES_PROVIDER:
-            return  # its service always selects the primary
-        world = self._world
+        if self._spec.provider == KUBERNETES_PROVIDER or routes == self._written:
+            return  # that provider's service always selects the primary
+        self._written, world = routes, self._world
         self._weights += 1
         lag_s = world.luck.draw(world.scenario.router.lag, "router_weight", self._weights)
         message = f"{routes.canary} % of {'matched users' if self._is_ab else 'requests'} to the canary"
