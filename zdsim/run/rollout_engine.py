@@ -155,7 +155,7 @@ class RolloutEngine:
             EntryKind.ROLLOUT_STEP,
             world.name,
             "WeightWritten",
-            f"{canary / most:.4g} of the requests to {new}" if canary else f"all requests to {stable or new}",
+            f"{100.0 * canary / most:.4g} % of requests to {new}" if canary else f"all requests to {stable or new}",
             weight=canary / most,
         )
         number = self._weights
@@ -170,6 +170,8 @@ class RolloutEngine:
     def set_service(self, role: ServiceRole, template: str) -> None:
         """The active service moves all traffic; the others send nobody anywhere by themselves."""
         if role is ServiceRole.ACTIVE:
+            journal, now = self._world.journal, self._world.clock.now
+            journal.write(now, EntryKind.ROLLOUT_STEP, self._world.name, "TrafficSwitched", f"all requests to {template}")
             self._world.select(lambda pod: pod.template.name == template)
 
     def set_route(self, route: SetHeaderRoute | SetMirrorRoute | None) -> None:
