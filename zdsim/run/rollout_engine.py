@@ -171,7 +171,9 @@ class RolloutEngine:
         """The active service moves all traffic; the others send nobody anywhere by themselves."""
         if role is ServiceRole.ACTIVE:
             journal, now = self._world.journal, self._world.clock.now
-            journal.write(now, EntryKind.ROLLOUT_STEP, self._world.name, "TrafficSwitched", f"all requests to {template}")
+            journal.write(
+                now, EntryKind.ROLLOUT_STEP, self._world.name, "TrafficSwitched", f"all requests to {template}"
+            )
             self._world.select(lambda pod: pod.template.name == template)
 
     def set_route(self, route: SetHeaderRoute | SetMirrorRoute | None) -> None:
