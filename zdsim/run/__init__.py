@@ -19,6 +19,7 @@ from zdsim.errors import ZdsimError
 from zdsim.plane.config import PlaneConfig, PlaneRecord
 from zdsim.plane.protocol import DataPlane
 from zdsim.record import RollbackStages, RolloutFacts, RunRecord
+from zdsim.run.fold import fold_rows, fold_pods
 from zdsim.run.plane_config import longest_request_s, plane_config, revisions_of
 from zdsim.run.story import events_of
 from zdsim.run.world import World, lead_s
@@ -175,6 +176,10 @@ def _record(
         notices.append("the old revision was not at full strength when the first request arrived")
     bad = tuple(r for r, bug in enumerate(world.bugs) if bug is not None)
     rollback, rollout = _stages(world, counts, bad)
+    templates = [one.template for one in revisions_of(scenario)]
+    revisions = tuple(dict.fromkeys(templates))
+    to = [revisions.index(one) for one in templates]
+    pods = world.story.pods(end_s)
     return RunRecord(
         name=scenario.name,
         strategy=world.engine.strategy,
@@ -187,15 +192,15 @@ def _record(
         duration_s=end_s,
         window_s=world.config.window_s,
         replicas=scenario.deployment.replicas,
-        revisions=tuple(one.name for one in revisions_of(scenario)),
-        bad_revisions=bad,
+        revisions=revisions,
+        bad_revisions=tuple(dict.fromkeys(to[r] for r in bad)),
         classes=tuple(one.name for one in scenario.traffic.classes),
         revenue_per_request=tuple(one.conversion * one.revenue for one in scenario.traffic.classes),
-        conversion_left=tuple(1.0 if bug is None else bug.conversion_factor for bug in world.bugs),
-        counts=counts,
-        baseline=baseline,
-        events=events_of(world.journal, {life.name: f"pod/{life.name}" for life in world.story.pods(end_s)}),
-        pods=world.story.pods(end_s),
+        conversion_left=tuple(1.0 if bug is None else bug.conversion_factor for bug in world.bugs)[: len(revisions)],
+        counts=fold_rows(counts, to),
+        baseline=None if baseline is None else fold_rows(baseline, to),
+        events=events_of(world.journal, {life.name: f"pod/{life.name}" for life in pods}),
+        pods=fold_pods(pods, to),
         rollback=rollback,
         rollout=rollout,
         assumed=tuple(loaded.assumed) if isinstance(loaded, Loaded) else (),

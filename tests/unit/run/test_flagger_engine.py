@@ -5,14 +5,17 @@ Tables: progressive-delivery semantics, section 4 (flagger v1.44.0, pkg/controll
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from zdsim.plane.config import PlaneRecord
 from zdsim.record import EventKind, RunRecord
 from zdsim.rollout.flagger_spec import CanarySpec, ticks_to_rollback, ticks_to_succeed
-from zdsim.run import simulate
+from zdsim.run import digest_of, simulate
+from zdsim.run.fold import fold_rows
 from zdsim.scenario.model import Scenario
 
 INTERVAL_S = 10.0
@@ -59,6 +62,19 @@ def scenario(
     )
 
 
+ROWS: dict[str, PlaneRecord] = {}  # by digest: the rows of the request plane, before they are added up by template
+
+
+@pytest.fixture(autouse=True)
+def _rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(record: PlaneRecord, to: Sequence[int]) -> PlaneRecord:
+        ROWS[digest_of(record)] = record
+        return fold_rows(record, to)
+
+    ROWS.clear()
+    monkeypatch.setattr("zdsim.run.fold_rows", kept)
+
+
 def play(asked: Scenario, *, plane: str = "auto", seed: int = 3) -> RunRecord:
     return simulate(asked, seed, plane=plane)
 
@@ -80,10 +96,15 @@ def weights(run: RunRecord) -> list[int]:
 
 
 def routed(run: RunRecord, from_s: float, until_s: float) -> dict[str, int]:
-    """Attempts by revision between two times."""
+    """Attempts by Deployment and revision between two times."""
     width = run.window_s
-    counts = run.counts.routed[int(from_s / width) : int(until_s / width)].sum(axis=0)
-    return {name: int(counts[r]) for r, name in enumerate(run.revisions)}
+    counts = ROWS[run.digest].routed[int(from_s / width) : int(until_s / width)].sum(axis=0)
+    return {name: int(counts[r]) for r, name in enumerate(names(run))}
+
+
+def names(run: RunRecord) -> list[str]:
+    """Rows of the request plane: the primary's, then the canary's."""
+    return [*run.revisions, *(f"{one}-canary" for one in run.revisions)]
 
 
 @pytest.mark.parametrize(
@@ -165,8 +186,7 @@ def test_blue_green_judged_by_copies() -> None:
     assert tick(run, "CopyingSpecToPrimary") == 4
     waited = 1 if times(run, "PrimaryNotReady") else 0
     assert tick(run, "PromotionFinished") == 2 + 4 + waited
-    row = run.revisions.index("v2-canary")
-    assert run.counts.mirrored[:, row].sum() > 0
+    assert run.counts.mirrored[:, 1].sum() > 0
     begin, switched = times(run, "Mirroring")[0], times(run, "RoutingToCanary")[0]
     assert routed(run, begin, switched)["v2-canary"] == 0
     rolled = routed(run, switched + 1.0, times(run, "RoutingToPrimary")[0])
@@ -192,7 +212,7 @@ def test_a_load_test_breaks_the_silence() -> None:
     run = play(scenario(asked, canary={"provider": "kubernetes"}, duration_s=180.0))
     assert run.rollout.outcome == "complete"
     assert routed(run, 0.0, run.duration_s)["v2-canary"] == 0
-    mirrored = int(run.counts.mirrored[:, run.revisions.index("v2-canary")].sum())
+    mirrored = int(run.counts.mirrored[:, 1].sum())
     loaded_s = times(run, "PromotionFinished")[0] - times(run, "CheckFailed")[0]
     assert mirrored == pytest.approx(10.0 * loaded_s, rel=0.25)
 
@@ -318,3 +338,22 @@ def test_same_seed_same_run_on_both_planes() -> None:
         assert kernel.digest == reference.digest
         assert [(e.time_s, e.reason) for e in kernel.events] == [(e.time_s, e.reason) for e in reference.events]
     assert np.array_equal(kernel.counts.routed, play(again).counts.routed)
+
+
+def test_one_revision_has_one_row_in_the_record() -> None:
+    """What two Deployments answered is added up by template; nothing is lost on the way."""
+    run = play(scenario({"stepWeight": 50, "maxWeight": 50}, release={"bug": {"error_rate": 0.01}}))
+    rows = ROWS[run.digest]
+    assert run.revisions == ("v1", "v2")
+    assert run.bad_revisions == (1,)
+    assert {pod.revision for pod in run.pods} == {0, 1}
+    for name in ("counts", "routed", "latency", "mirrored"):
+        raw, folded = getattr(rows, name), getattr(run.counts, name)
+        assert folded.shape[1] == 3
+        assert np.array_equal(folded[:, 1], raw[:, 1] + raw[:, 3])
+        assert np.array_equal(folded[:, 2], raw[:, 4])
+        assert folded.sum() == raw.sum()
+    assert run.counts.last_routed[1] == np.nanmax(rows.last_routed[[1, 3]])
+    lost = run.counts.lost["revision"]
+    assert set(lost.tolist()) == {1}
+    assert run.counts.causes.sum() == lost.size
