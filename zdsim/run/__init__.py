@@ -19,7 +19,7 @@ from zdsim.errors import ZdsimError
 from zdsim.plane.config import PlaneConfig, PlaneRecord
 from zdsim.plane.protocol import DataPlane
 from zdsim.record import RollbackStages, RolloutFacts, RunRecord
-from zdsim.run.fold import fold_rows, fold_pods
+from zdsim.run.fold import fold_pods, fold_rows
 from zdsim.run.plane_config import longest_request_s, plane_config, revisions_of
 from zdsim.run.story import events_of
 from zdsim.run.world import World, lead_s

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zdsim.plane.config import PlaneRecord
 from zdsim.record import PodLife
 
-__all__ = ["fold_rows", "fold_pods"]
+__all__ = ["fold_pods", "fold_rows"]
 
 Number = TypeVar("Number", bound=np.generic)
 
