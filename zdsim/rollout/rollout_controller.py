@@ -116,6 +116,7 @@ class RolloutController:
         self._experiment_sets: set[str] = set()
         self._told: frozenset[Reason] = frozenset()
         self._last_weight: int | None = None
+        self._last_extra: tuple[tuple[str, int], ...] = ()
         self._timer = 0
         self._asked = False
         api.watch_replicasets(self._heard, who=WHO, where=lambda change: change.obj.deployment == spec.name)
@@ -252,10 +253,11 @@ class RolloutController:
                 self._ports.set_service(role, template)
                 wrote = True
         if done.reset_weight_first and self._last_weight:
-            self._last_weight = 0
+            self._last_weight, self._last_extra = 0, ()
             self._ports.set_weight(0, self.status)  # before the router hears which sets are meant
-        if done.weight is not None and done.weight != self._last_weight:
-            self._last_weight = done.weight
+        extra = () if done.status.weights is None else done.status.weights.additional  # of an experiment's templates
+        if done.weight is not None and (done.weight, extra) != (self._last_weight, self._last_extra):
+            self._last_weight, self._last_extra = done.weight, extra
             self._ports.set_weight(done.weight, done.status)
         for name, deadline in done.deadlines.items():
             wrote |= self._set_deadline(name, deadline)

@@ -70,7 +70,6 @@ class Experiments:
             playing.sets[one.name], playing.replicas[one.name] = made, one.replicas
             self._rows[one.name] = row
         self._checks = checks
-        self._change(playing, RunPhase.RUNNING, "")
 
     def terminate(self, name: str) -> None:
         """End it now: no verdict of its own."""
@@ -86,6 +85,8 @@ class Experiments:
 
     def _begin(self, playing: _Playing) -> None:
         playing.began = True
+        playing.view = replace(playing.view, templates=tuple(playing.sets))  # they may be given their weights now
+        self._change(playing, RunPhase.RUNNING, "")
         duration_s = playing.spec.duration_s
         if duration_s is not None:
             self._world.clock.call_in(duration_s + SLACK_S, lambda: self._over(playing))
