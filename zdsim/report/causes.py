@@ -6,8 +6,9 @@ setting is worth a try. The numbers in it are this run's; the advice is a hypoth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from zdsim.plane.config import PlaneRecord
 from zdsim.plane.vocabulary import Cause, Outcome
@@ -35,8 +36,13 @@ class Facts:
     stale_max_s: float | None = None  # ... at most
 
 
-def explain(record: PlaneRecord) -> list[Why]:
-    """Every cause of a run's dropped requests, the most frequent first."""
+def explain(record: PlaneRecord, *, buggy: bool = True) -> list[Why]:
+    """Every cause of a run's dropped requests, the most frequent first.
+
+    Args:
+        buggy: the revision under release errs more often than the stable one; False: as often, so its errors are
+            nobody's fault.
+    """
     by_cause = record.causes.sum(axis=0)
     dropped = int(by_cause.sum())
     found = []
@@ -52,8 +58,17 @@ def explain(record: PlaneRecord) -> list[Why]:
             stale_max_s=float(record.stale_max[cause]) if k else None,
         )
         what, fix = story(cause, facts)
+        if cause is Cause.BAD_REVISION and not buggy:
+            fix = "It errs no more often than the stable revision: the deployment did not do this."
         found.append(Why(cause, n, n / dropped, f"{plural(n, 'request')} ({percent(n / dropped)}) {what}", fix))
     return sorted(found, key=lambda why: (-why.count, why.cause))
+
+
+def errs_more(scenario: Mapping[str, Any]) -> bool:
+    """Does a scenario (as a record keeps it) release a revision that errs more often?"""
+    release = scenario.get("release") or {}
+    bugs = [release.get("bug"), *(one.get("bug") for one in release.get("then") or ())]
+    return any(bug and (bug.get("error_rate") or any((bug.get("classes") or {}).values())) for bug in bugs)
 
 
 def story(cause: Cause, facts: Facts) -> tuple[str, str]:
@@ -162,9 +177,12 @@ def story(cause: Cause, facts: Facts) -> tuple[str, str]:
             )
         case Cause.NO_READY_POD:
             return (
-                "found no ready pod at all.",
-                "Recreate always has such a gap. A rolling update leaves replicas minus maxUnavailable; if they went "
-                "too, look at the other causes, and at readiness probes that depend on something shared.",
+                "found no ready pod where a router sent them."
+                if facts.n != 1
+                else "found no ready pod where a router sent it.",
+                "Recreate always has such a gap; so has a router that hears of a weight before it hears of the pods "
+                "behind it. A rolling update leaves replicas minus maxUnavailable; if they went too, look at the other "
+                "causes, and at readiness probes that depend on something shared.",
             )
         case Cause.BAD_REVISION:
             return (

@@ -27,8 +27,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from zdsim.measure import rollback
 from zdsim.plane.vocabulary import Outcome
 from zdsim.record import EventKind, RunRecord
+from zdsim.report import steps
 from zdsim.report.series import NAMED, PodLevels, Slices, focus, pod_levels, slices
-from zdsim.report.units import milliseconds, percent, plural, seconds, significant
+from zdsim.report.units import copied_from, milliseconds, own_revisions, percent, plural, seconds, significant
 
 REVISION_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 REASON_COLORS: Mapping[Outcome, str] = {
@@ -45,6 +46,7 @@ LATENCY_STYLES = (("p50", "#117733", 1.8), ("p95", "#44AA99", 1.3), ("p99", "#33
 
 NAMED_CONDITIONS = {"MinimumReplicasUnavailable": "too few available", "ProgressDeadlineExceeded": "deadline exceeded"}
 MAX_ROWS = 6  # of names in the strip
+CLIP, CLOSE = 60, 0.001  # characters of a name; marks so close, as a share of the figure's span, share one line
 LEFT, RIGHT, STRIP_TOP, ROW = 0.075, 0.835, 0.937, 0.0155  # of the figure's width and height
 INK, PALE, URGENT = "#333333", "#888888", "#B22222"
 NAME_SIZE, GAP = 8.5, 4.0  # points; pixels between a line and its name
@@ -57,6 +59,19 @@ class Mark:
     time_s: float
     text: str
     urgent: bool  # drawn darker: harm, faults and alerts
+
+
+def together(found: Sequence[Mark], apart_s: float) -> list[Mark]:
+    """Marks closer than `apart_s` to the first of them become one with all their names."""
+    out: list[Mark] = []
+    for mark in found:
+        joined = f"{out[-1].text}, {mark.text}" if out else ""
+        if out and mark.time_s - out[-1].time_s < apart_s and len(joined) <= CLIP:
+            if mark.text not in out[-1].text:
+                out[-1] = Mark(out[-1].time_s, joined, out[-1].urgent or mark.urgent)
+        else:
+            out.append(mark)
+    return out
 
 
 def timeline(record: RunRecord, *, title: str | None = None) -> Figure:
@@ -72,7 +87,8 @@ def timeline(record: RunRecord, *, title: str | None = None) -> Figure:
         FigureCanvasAgg(figure)
         strip = figure.add_axes((LEFT, 0.9, RIGHT - LEFT, 0.03))
         strip.set_xlim(begin_s / unit_s, end_s / unit_s)
-        named = _place(figure, strip, [mark for mark in marks(record) if begin_s <= mark.time_s <= end_s], unit_s)
+        seen = [mark for mark in marks(record) if begin_s <= mark.time_s <= end_s]
+        named = _place(figure, strip, together(seen, CLOSE * (end_s - begin_s)), unit_s)
         rows = max((name.row + 1 for name in named if name.row is not None), default=0)
         top = STRIP_TOP - ROW * rows
         strip.set_position((LEFT, top, RIGHT - LEFT, STRIP_TOP - top + 1e-3))
@@ -115,18 +131,26 @@ def image(figure: Figure, kind: str) -> bytes:
 
 
 def marks(record: RunRecord) -> list[Mark]:
-    """What is named in the strip: releases, faults, alerts, the stages of a rollback, the rollout's end.
+    """What is named in the strip: releases, weights and switches, faults, verdicts, stages of a rollback, the end.
 
     What repeats itself (an alert that goes on firing, pods that come and go) is named once.
     """
     found: dict[tuple[float, str], Mark] = {}
     last: dict[tuple[EventKind, str], str] = {}  # by kind and subject
+    last_step = ""
     for event in record.events:
         if event.kind is EventKind.CONDITION and event.reason in NAMED_CONDITIONS:
+            if record.strategy.startswith("Flagger") and not event.subject.endswith("-primary"):
+                continue  # Flagger's canary begins with no pods: nobody is served by it yet
             text = NAMED_CONDITIONS[event.reason]
             if all(mark.text != text for mark in found.values()):
                 found[event.time_s, text] = Mark(event.time_s, text, urgent=True)
-        elif event.kind in NAMED:
+        elif (step := steps.mark(event)) is not None:
+            text, urgent = step
+            if last_step != text:
+                found.setdefault((event.time_s, text), Mark(event.time_s, text, urgent))
+            last_step = text
+        elif event.kind in NAMED and not event.subject.startswith("analysis/"):
             text = _name(event.kind, event.subject, event.reason)
             if last.get((event.kind, event.subject)) != text or event.kind is EventKind.RELEASE:
                 found.setdefault((event.time_s, text), Mark(event.time_s, text, event.kind is not EventKind.RELEASE))
@@ -184,7 +208,7 @@ def _title(record: RunRecord) -> tuple[str, str]:
         head = f"{record.name}: none of {plural(total, 'request')} dropped"
     else:
         head = f"{record.name}: {dropped:,} of {plural(total, 'request')} dropped ({percent(dropped / total)})"
-    versions = " \N{RIGHTWARDS ARROW} ".join(record.revisions)
+    versions = " \N{RIGHTWARDS ARROW} ".join(own_revisions(record.revisions))
     return (
         head,
         f"{record.strategy}, {versions}, {plural(record.replicas, 'pod')}, seed {record.seed}, {record.plane} plane",
@@ -199,7 +223,7 @@ def _pods(axes: Axes, record: RunRecord, levels: PodLevels, unit_s: float) -> No
         for revision, row in enumerate(rows):
             if not row.any():
                 continue
-            look = _state_look(state, _color(revision))
+            look = _state_look(state, _color(record, revision))
             axes.fill_between(x, base, base + row, step="post", **look)
             handles.append(Patch(label=f"{record.revisions[revision]} {state}", **look))
             base = base + row
@@ -229,8 +253,10 @@ def _traffic(axes: Axes, record: RunRecord, sliced: Slices, unit_s: float) -> No
         rate = sliced.routed_per_s[:, revision]
         if not rate.any():
             continue
-        look = _state_look("ready", _color(revision))
-        axes.stairs(base + rate, sliced.edges_s / unit_s, baseline=base, fill=True, color=_color(revision), linewidth=0)
+        look = _state_look("ready", _color(record, revision))
+        axes.stairs(
+            base + rate, sliced.edges_s / unit_s, baseline=base, fill=True, color=_color(record, revision), linewidth=0
+        )
         handles.append(Patch(label=f"to {name}", **look))
         base = base + rate
     if not handles:
@@ -389,7 +415,11 @@ def _time_unit(duration_s: float) -> tuple[float, str]:
     return (60.0, "min") if duration_s >= 300.0 else (1.0, "s")
 
 
-def _color(revision: int) -> str:
+def _color(record: RunRecord, revision: int) -> str:
+    """A revision's own; its row in a canary's Deployment has a paler one."""
+    base = copied_from(record.revisions[revision], record.revisions)
+    if base is not None:
+        return _mix(_color(record, record.revisions.index(base)), 0.45)
     return REVISION_COLORS[revision % len(REVISION_COLORS)]
 
 
@@ -405,5 +435,5 @@ def _plain(text: str) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def _clip(text: str, most: int = 48) -> str:
+def _clip(text: str, most: int = CLIP) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -14,13 +14,13 @@ from jinja2 import Environment, StrictUndefined
 from zdsim.measure.latency import Phase
 from zdsim.record import RunRecord
 from zdsim.report import figure
-from zdsim.report.causes import explain
+from zdsim.report.causes import errs_more, explain
 from zdsim.report.terminal import UNICODE, headline
-from zdsim.report.units import milliseconds
+from zdsim.report.units import milliseconds, own_revisions
 
 _TEMPLATE = """\
 <div class="zdsim-run">
-<p><b>{{ record.name }}</b>: {{ record.strategy }}, {{ record.revisions | join(" \N{RIGHTWARDS ARROW} ") }},
+<p><b>{{ record.name }}</b>: {{ record.strategy }}, {{ versions | join(" \N{RIGHTWARDS ARROW} ") }},
 seed {{ record.seed }}, {{ record.plane }} plane</p>
 <p style="white-space: pre-line">{{ headline }}</p>
 <img alt="Pods, traffic, dropped requests and latency of {{ record.name }} over time. {{ headline }}"
@@ -38,12 +38,15 @@ seed {{ record.seed }}, {{ record.plane }} plane</p>
 def run_html(record: RunRecord, summary: Mapping[str, Any]) -> str:
     """A run as HTML for a notebook cell; `summary` as `zdsim.measure.summary.summarise` gives it."""
     latency = summary["latency_s"]
-    rows = [(str(phase), latency[phase]) for phase in Phase] + list(latency["by_revision"].items())
+    own = own_revisions(record.revisions)
+    rows = [(str(phase), latency[phase]) for phase in Phase]
+    rows += [(name, at) for name, at in latency["by_revision"].items() if name in own or at["p50"] is not None]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(_TEMPLATE).render(
         record=record,
+        versions=own,
         headline=headline(summary, UNICODE).plain,
         image=base64.b64encode(figure.image(figure.timeline(record), "png")).decode("ascii"),
-        whys=explain(record.counts),
+        whys=explain(record.counts, buggy=errs_more(record.scenario)),
         latency=[(name, [milliseconds(at[p]) for p in ("p50", "p95", "p99")]) for name, at in rows],
     )

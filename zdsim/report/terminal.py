@@ -19,9 +19,10 @@ from rich.text import Text
 from zdsim.measure.latency import Phase
 from zdsim.measure.rollback import STAGES
 from zdsim.record import RunRecord
-from zdsim.report.causes import explain
+from zdsim.report.causes import errs_more, explain
 from zdsim.report.series import focus, slices
-from zdsim.report.units import MISSING, count, milliseconds, percent, plural, seconds, significant
+from zdsim.report.steps import paused_at_end, shortened, steps
+from zdsim.report.units import MISSING, count, milliseconds, own_revisions, percent, plural, seconds, significant
 
 MAX_LINES = 8  # of assumptions, and of notices; the rest is counted
 SPARKS = 48  # columns of the picture of drops over time
@@ -75,6 +76,7 @@ def run_text(
         return _rendered(console, headline(summary, signs))
     parts: list[RenderableType] = [_title(record, signs), Text(), headline(summary, signs)]
     parts += _drops(record, summary, signs, console.width)
+    parts += _steps(record)
     parts += [_heading("Blast radius"), _facts(_blast_radius(summary))]
     parts += _rollback(record, summary, signs)
     parts += [_heading("Rollout"), _facts(_rollout(record, summary))]
@@ -124,7 +126,8 @@ def _excess(excess: int, dropped: int) -> str:
 def _title(record: RunRecord, signs: Glyphs) -> Text:
     line = Text()
     line.append(record.name, style="bold")
-    line.append(f": {record.strategy}, {f' {signs.arrow} '.join(record.revisions)}, {plural(record.replicas, 'pod')}, ")
+    versions = f" {signs.arrow} ".join(own_revisions(record.revisions))
+    line.append(f": {record.strategy}, {versions}, {plural(record.replicas, 'pod')}, ")
     line.append(f"{seconds(record.duration_s)} simulated in {seconds(record.wall_s)}\n")
     line.append(f"seed {record.seed} {signs.dot} {record.plane} plane ({record.plane_reason})", style="dim")
     return line
@@ -148,7 +151,7 @@ def _drops(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs, width: 
     why = Table.grid(padding=(0, 1))
     why.add_column(width=1)
     why.add_column(overflow="fold")
-    for found in explain(record.counts):
+    for found in explain(record.counts, buggy=errs_more(record.scenario)):
         body = Text(found.sentence)
         if found.fix:
             body.append(f"\n{found.fix}", style="green")
@@ -208,10 +211,27 @@ def _of(n: int, share: float | None, what: str) -> str:
     return f"{count(n)}" + ("" if share is None else f" ({percent(share)})") + f", {what}"
 
 
+def _steps(record: RunRecord) -> list[RenderableType]:
+    """When weights, switches and verdicts came; nothing for a plain rolling update."""
+    first, left_out, last = shortened(steps(record))
+    if not first:
+        return []
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for step in first:
+        table.add_row(seconds(step.time_s), Text(step.text))
+    if left_out:
+        table.add_row("...", Text(f"{plural(left_out, 'step')} more (all are in events.jsonl)", style="dim"))
+    for step in last:
+        table.add_row(seconds(step.time_s), Text(step.text))
+    return [_heading("Steps"), _indent(table)]
+
+
 def _rollback(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> list[RenderableType]:
     stages = summary["rollback"]
     onset = stages["onset_s"]
-    if onset is None and not record.bad_revisions:
+    if onset is None and not record.bad_revisions and stages["decided_s"] is None:
         return [_heading("Rollback"), _indent(Text("No bad revision in this run, nothing to roll back."))]
     table = Table.grid(padding=(0, 2))
     table.add_column()
@@ -222,13 +242,23 @@ def _rollback(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> l
         at = stages[f"{stage}_s"]
         after = MISSING if at is None or onset is None or stage == "onset" else seconds(at - onset)
         table.add_row(stage, seconds(at) if at is not None else "never", after)
-    latency = stages["latency_s"]
-    what = (
-        f"Latency {seconds(latency)}, from the first possible harm to the last request routed to the bad revision."
-        if latency is not None
-        else "No latency: requests were never diverted from the bad revision in this run."
-    )
-    return [_heading("Rollback"), _indent(Text(what)), _indent(table)]
+    return [_heading("Rollback"), _indent(Text(_went_back(record, stages))), _indent(table)]
+
+
+def _went_back(record: RunRecord, stages: Mapping[str, float | None]) -> str:
+    """What became of the way back, in a sentence."""
+    latency, onset, decided = stages["latency_s"], stages["onset_s"], stages["decided_s"]
+    if latency is not None:
+        what = "the bad revision" if record.bad_revisions else "the revision"
+        return f"Latency {seconds(latency)}, from the first possible harm to the last request routed to {what}."
+    if not record.bad_revisions:
+        return "A revision without a fault was taken back: a false alarm, or somebody wished it."
+    if onset is None:
+        stopped = "was stopped before any request reached it" if decided is not None else "was reached by no request"
+        return f"No latency: the bad revision {stopped}."
+    if decided is None:
+        return "No latency: nobody decided to take the bad revision back in this run."
+    return "No latency: requests were still routed to the bad revision when the run ended."
 
 
 def _rollout(record: RunRecord, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -236,7 +266,8 @@ def _rollout(record: RunRecord, summary: Mapping[str, Any]) -> list[tuple[str, s
     rows = [("outcome", str(rollout["outcome"]))]
     if rollout["start_s"] is not None:
         took = rollout["duration_s"]
-        rows.append(("duration", seconds(took) if took is not None else "not finished when the run ended"))
+        open_end = "paused when the run ended" if paused_at_end(record) else "not finished when the run ended"
+        rows.append(("duration", seconds(took) if took is not None else open_end))
     rows.append(("two versions serving", seconds(rollout["mixed_version_s"])))
     if rollout["min_available"] is not None:
         rows.append(("fewest available", f"{count(rollout['min_available'])} of {count(record.replicas)} pods"))
@@ -251,7 +282,8 @@ def _rollout(record: RunRecord, summary: Mapping[str, Any]) -> list[tuple[str, s
 def _latency(summary: Mapping[str, Any]) -> RenderableType:
     latency = summary["latency_s"]
     rows = [(str(phase), latency[phase]) for phase in Phase]
-    rows += list(latency["by_revision"].items())
+    own = own_revisions(latency["by_revision"])
+    rows += [(name, at) for name, at in latency["by_revision"].items() if name in own or at["p50"] is not None]
     table = Table.grid(padding=(0, 2))
     table.add_column()
     for _ in range(3):

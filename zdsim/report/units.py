@@ -7,6 +7,7 @@ ASCII: every terminal can show it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 MISSING = "-"
 
@@ -83,6 +84,22 @@ def significant(value: float) -> str:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return _trim(f"{value:,.{min(digits, 9)}f}")
+
+
+def own_revisions(names: Iterable[str]) -> list[str]:
+    """Revisions without Flagger's second rows: the same template in the canary's Deployment.
+
+    >>> own_revisions(["v1", "v2", "v1-canary", "v2-canary"])
+    ['v1', 'v2']
+    """
+    known = list(names)
+    return [name for name in known if copied_from(name, known) is None]
+
+
+def copied_from(name: str, names: Sequence[str]) -> str | None:
+    """The revision of which `name` is the row in the canary's Deployment; None where it is none."""
+    base = name.removesuffix("-canary")
+    return base if base != name and base in names else None
 
 
 def _trim(text: str) -> str:
