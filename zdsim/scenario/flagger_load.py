@@ -14,8 +14,8 @@ from enum import StrEnum
 from zdsim.scenario.flagger import Webhook
 from zdsim.scenario.quantities import QuantityError, parse_go_duration
 
-_HEY = re.compile(r"(?:^|\s)hey\s(.*)$", re.DOTALL)
-_FORTIO = re.compile(r"(?:^|\s)fortio\s+load\s(.*)$", re.DOTALL)
+_HEY = re.compile(r"\bhey\s(.*)$", re.DOTALL)
+_FORTIO = re.compile(r"\bfortio\s+load\s(.*)$", re.DOTALL)
 _HEY_WORKERS = 50.0
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from zdsim.errors import Severity
 from zdsim.scenario.analysis import MappedMetric, Metric, Of
 from zdsim.scenario.argo_analysis import ArgoMetric, UnresolvedError, resolved
-from zdsim.scenario.flagger import BUILTIN, FlaggerMetric, WebhookType
+from zdsim.scenario.flagger import BUILTIN, FlaggerCanary, FlaggerMetric, FlaggerMode, WebhookType
 from zdsim.scenario.flagger_load import gate_of, load_of
 from zdsim.scenario.manifest_fields import NotPlayed
 from zdsim.scenario.promql import recognise
@@ -148,6 +148,7 @@ def unplayed(scenario: Scenario) -> Iterator[tuple[Loc, Finding, Severity]]:
             yield ("analysis", "map"), found, Severity.WARNING
     if scenario.flagger is not None:
         yield from ((at, one, Severity.NOTICE) for at, one in _webhooks(scenario))
+        yield from ((at, one, Severity.WARNING) for at, one in _silent(scenario.flagger))
     for word in ("rollout", "flagger"):
         section = getattr(scenario, word)
         if section is not None:
@@ -181,6 +182,17 @@ def _webhooks(scenario: Scenario) -> Iterator[tuple[Loc, Finding]]:
                 assert_never(hook.type)
         message = f"{hook.type} webhook {show(hook.name)} is not called: {what}"
         yield ("flagger", "analysis", "webhooks", i), Finding(message, (), "", "ZD2010")
+
+
+def _silent(canary: FlaggerCanary) -> Iterator[tuple[Loc, Finding]]:
+    """A blue/green canary has no users while it is judged: without copies or a load its metrics have no values."""
+    one = canary.analysis
+    copies = one.mirror and canary.provider != "kubernetes"
+    loaded = any(load_of(hook) is not None for hook in one.webhooks)
+    if canary.mode is FlaggerMode.BLUE_GREEN and one.metrics and not copies and not loaded and not canary.skip_analysis:
+        message = "nobody sends the canary requests while it is judged: without values every check fails"
+        hint = 'a rollout webhook with metadata: {cmd: "hey -z 1m -q 10 -c 2 http://..."}, or mirror: true'
+        yield ("flagger", "analysis", "metrics"), Finding(message, (), hint, "ZD2009")
 
 
 def _marked(section: Spec, loc: Loc) -> Iterator[tuple[Loc, Finding]]:
