@@ -96,7 +96,7 @@ def played_of(scenario: Scenario) -> Played | None:
     strategy = scenario.release.strategy if scenario.release is not None else None
     match strategy:
         case Canary():
-            return canary_spec(strategy)
+            return canary_spec(strategy, scenario.deployment.replicas)
         case BlueGreen():
             return blue_green_spec(strategy)
         case Rolling() | Recreate():
@@ -111,8 +111,15 @@ def played_of(scenario: Scenario) -> Played | None:
             assert_never(strategy)
 
 
-def canary_spec(canary: Canary) -> Played:
-    """A generic canary as a list of Argo's steps."""
+def canary_spec(canary: Canary, replicas: int) -> Played:
+    """A generic canary as a list of Argo's steps.
+
+    Its background analysis begins when the first weight from `start_step` on is reached: before that, nothing of the
+    new revision could be measured.
+
+    Args:
+        replicas: of the Deployment; a pod of an experiment gets as many requests as any of them.
+    """
     routed = canary.split is Split.ROUTER
     checks: dict[str, Check] = {}
     steps: list[argo.CanaryStep] = []
@@ -132,12 +139,13 @@ def canary_spec(canary: Canary) -> Played:
     begins = []  # where each generic step begins
     for i, step in enumerate(canary.steps):
         begins.append(len(steps))
-        steps += _canary_steps(step, i, checks, routed=routed)
+        steps += _canary_steps(step, i, checks, replicas if routed else None)
     background = None
     if canary.analysis is not None:
         checks["background"] = Check(canary.analysis)
         begin = [*begins, len(steps)][canary.start_step]
-        background = argo.BackgroundAnalysis(("background",), begin)
+        reached = (k + 1 for k in range(begin, len(steps)) if isinstance(steps[k], argo.SetWeight))
+        background = argo.BackgroundAnalysis(("background",), next(reached, begin))
     routing = argo.TrafficRouting(RouterKind.PLUGIN, (ROUTE, MIRROR), MAX_WEIGHT) if routed else None
     return Played(
         name="canary" if routed else "canary (replicas)",
@@ -164,9 +172,10 @@ _MARKED = argo.HeaderMatch("x-zdsim", exact="marked")
 
 
 def _canary_steps(
-    step: words.CanaryStep, i: int, checks: dict[str, Check], *, routed: bool
+    step: words.CanaryStep, i: int, checks: dict[str, Check], replicas: int | None
 ) -> tuple[argo.CanaryStep, ...]:
-    most = MAX_WEIGHT if routed else argo.MAX_WEIGHT
+    """Argo's steps for one step; `replicas` = of the Deployment where a router splits the requests, else None."""
+    most = argo.MAX_WEIGHT if replicas is None else MAX_WEIGHT
     match step.kind:
         case StepKind.WEIGHT:
             assert step.weight is not None
@@ -189,11 +198,12 @@ def _canary_steps(
             one = step.experiment
             assert one is not None
             checks[f"experiment-{i}"] = Check(one.analysis)
+            share = None if replicas is None else round(most * one.replicas / (replicas + 2 * one.replicas))
             return (
                 argo.Experiment(
                     templates=(
-                        argo.ExperimentTemplate("baseline", argo.SpecRef.STABLE, one.replicas),
-                        argo.ExperimentTemplate("canary", argo.SpecRef.CANARY, one.replicas),
+                        argo.ExperimentTemplate("baseline", argo.SpecRef.STABLE, one.replicas, share),
+                        argo.ExperimentTemplate("canary", argo.SpecRef.CANARY, one.replicas, share),
                     ),
                     duration=None if one.duration_s is None else math.ceil(one.duration_s),
                     analyses=(argo.ExperimentAnalysis(f"experiment-{i}", f"experiment-{i}", one.duration_s is None),),
