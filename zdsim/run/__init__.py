@@ -9,7 +9,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata, util
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import numpy as np
 from zdsim.errors import ZdsimError
 from zdsim.plane.config import PlaneConfig, PlaneRecord
 from zdsim.plane.protocol import DataPlane
-from zdsim.record import RollbackStages, RolloutFacts, RunRecord
+from zdsim.record import Event, EventKind, RollbackStages, RolloutFacts, RunRecord
 from zdsim.run.fold import fold_pods, fold_rows
 from zdsim.run.plane_config import longest_request_s, plane_config, revisions_of
 from zdsim.run.story import events_of
@@ -180,6 +180,8 @@ def _record(
     revisions = tuple(dict.fromkeys(templates))
     to = [revisions.index(one) for one in templates]
     pods = world.story.pods(end_s)
+    events = events_of(world.journal, {life.name: f"pod/{life.name}" for life in pods})
+    notices += _unfinished(rollout, events)
     return RunRecord(
         name=scenario.name,
         strategy=world.engine.strategy,
@@ -196,10 +198,12 @@ def _record(
         bad_revisions=tuple(dict.fromkeys(to[r] for r in bad)),
         classes=tuple(one.name for one in scenario.traffic.classes),
         revenue_per_request=tuple(one.conversion * one.revenue for one in scenario.traffic.classes),
-        conversion_left=tuple(1.0 if bug is None else bug.conversion_factor for bug in world.bugs)[: len(revisions)],
+        conversion_left=tuple(
+            1.0 if (bug := world.bugs[to.index(k)]) is None else bug.conversion_factor for k in range(len(revisions))
+        ),
         counts=fold_rows(counts, to),
         baseline=None if baseline is None else fold_rows(baseline, to),
-        events=events_of(world.journal, {life.name: f"pod/{life.name}" for life in pods}),
+        events=events,
         pods=fold_pods(pods, to),
         rollback=rollback,
         rollout=rollout,
@@ -207,6 +211,15 @@ def _record(
         notices=tuple(notices),
         wall_s=wall_s,
     )
+
+
+def _unfinished(rollout: RolloutFacts, events: Sequence[Event]) -> list[str]:
+    """A rollout that was not over when the run ended: what it last said it waits for."""
+    if rollout.outcome in ("none", "complete", "rolled back"):
+        return []
+    said = [event.message for event in events if event.kind is EventKind.CONDITION]
+    last = f" ({said[-1]})" if said else ""
+    return [f"the rollout was {rollout.outcome} when the run ended{last}: a longer run.duration shows how it goes on"]
 
 
 def _stages(world: World, counts: PlaneRecord, bad: tuple[int, ...]) -> tuple[RollbackStages, RolloutFacts]:

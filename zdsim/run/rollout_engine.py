@@ -143,10 +143,13 @@ class RolloutEngine:
             share = canary / most
             parts[self._revision(stable or new)] = 1.0 - share
             parts[self._revision(new)] = parts.get(self._revision(new), 0.0) + share
-        for name, extra in () if weights is None else weights.additional:
+        extras = () if weights is None else weights.additional
+        for name, extra in extras:
             row = self._experiments.revision_of(name)
             parts[row] = parts.get(row, 0.0) + extra / most
             parts[self._revision(stable or new)] -= extra / most
+        told = [f"{100.0 * canary / most:.4g} % of requests to {new}"] if canary else []
+        told += [f"{100.0 * extra / most:.4g} % to the experiment's {name}" for name, extra in extras]
         self._weights += 1
         lag_s = world.luck.draw(world.scenario.router.lag, "router_weight", self._weights)
         shares = _shares(world.n_revisions, parts)
@@ -155,7 +158,7 @@ class RolloutEngine:
             EntryKind.ROLLOUT_STEP,
             world.name,
             "WeightWritten",
-            f"{100.0 * canary / most:.4g} % of requests to {new}" if canary else f"all requests to {stable or new}",
+            ", ".join(told) or f"all requests to {stable or new}",
             weight=canary / most,
         )
         number = self._weights
