@@ -49,6 +49,7 @@ _NAMES: Final = {
 _ROLLBACKS: Final = frozenset(
     {Reason.THRESHOLD_REACHED, Reason.ROLLBACK_ASKED, Reason.CANARY_STUCK, Reason.PRIMARY_STUCK}
 )
+_STARTS: Final = frozenset({Reason.NEW_REVISION, Reason.REVISION_CHANGED})
 _PROMOTIONS: Final = frozenset({Reason.PROMOTION_FINISHED, Reason.ANALYSIS_SKIPPED})
 
 
@@ -94,6 +95,7 @@ class FlaggerEngine:
         self._load: Load | None = None
         self._load_until_s = 0.0
         self._failed_promotion = False
+        self._detected = False  # by a failed check
         self._was_settled = False
         self._wanted = "v1"
 
@@ -259,6 +261,7 @@ class FlaggerEngine:
         stage, reasons = self._world.stage, tick.reasons
         if failure is not None and stage.detected_s is None:
             stage.tell("detected", "FailedCheck", failure)
+            self._detected = True
         if Reason.PROMOTION_FAILED in reasons:
             self._failed_promotion = True
         elif tick.phase is CanaryPhase.FAILED and _ROLLBACKS & set(reasons):
@@ -267,9 +270,10 @@ class FlaggerEngine:
                 stage.tell("detected", why, why)
             self._wanted = self._state(self._primary).spec.template.name
             stage.decided(f"the canary is rolled back: {why}")
-        elif _PROMOTIONS & set(reasons) and stage.detected_s is not None and stage.decided_s is None:
+        elif _PROMOTIONS & set(reasons) and self._detected and stage.decided_s is None:
             stage.tell("cleared", "Succeeded", "promoted in spite of failed checks")
-        if Reason.NEW_REVISION in reasons and self._canary.analysis.session_affinity is not None:
+            self._detected = False
+        if _STARTS & set(reasons) and self._canary.analysis.session_affinity is not None:
             row = self._state(self._target).spec.template.revision
             self._world.plane.set_cookie(row, self._world.clock.now)
         self._note()

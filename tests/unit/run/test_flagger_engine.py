@@ -297,6 +297,26 @@ def test_an_undo_to_the_promoted_template_is_no_new_canary() -> None:
     assert 41.0 < run.rollback.restored_s < 60.0
 
 
+def test_an_undo_of_a_promoted_template_is_a_canary_like_any_other() -> None:
+    """`kubectl rollout undo` gives the target no size, so its canary has one pod; users wait for all its looks."""
+    run = play(scenario({"stepWeight": 50, "maxWeight": 50}, release={"undo_at": 85.0}, duration_s=170.0))
+    first, second = times(run, "PromotionFinished")
+    assert first < 85.0 < times(run, "NewRevisionDetected")[1] < second
+    sizes = [one.data["size"] for one in run.events if one.reason == "CanaryScaled"]
+    assert sizes == [0, 1, 0]
+    assert run.rollback.decided_s == 85.0
+    assert run.rollback.restored_s == second
+
+
+def test_failed_checks_that_did_not_roll_back_are_cleared() -> None:
+    """The first look at a load test's canary has no values yet; it went on and was promoted."""
+    asked = {"iterations": 2, "threshold": 3, "webhooks": [HEY]}
+    run = play(scenario(asked, canary={"provider": "kubernetes"}, duration_s=180.0))
+    assert times(run, "CheckFailed")
+    assert run.rollback.detected_s is None
+    assert run.rollout.outcome == "complete"
+
+
 def test_another_release_restarts_the_analysis() -> None:
     """Weights back to 100/0 and counters to 0; what is promoted is the later template."""
     run = play(
