@@ -5,28 +5,25 @@
     compare.md      tables and advice
     compare.png, compare.svg
 
-As with a run's files: all are written beside the target first, an earlier comparison there is replaced, what somebody
-else put beside it is kept, and a folder that is no comparison is refused.
+`folder.py` puts them there, all or none.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zdsim.measure.comparison import KIND, Played
+from zdsim.report import folder
 from zdsim.report.compare_advice import Advice
 from zdsim.report.compare_markdown import compare_markdown
-from zdsim.report.files import OutputError, json_text
+from zdsim.report.files import json_text
 
 FILES = ("compare.json", "compare.csv", "compare.md", "compare.png", "compare.svg")
+LAYOUT = folder.Layout(KIND, "compare.json", FILES)
 
 
 def default_folder(names: Sequence[str]) -> Path:
@@ -35,34 +32,19 @@ def default_folder(names: Sequence[str]) -> Path:
     return Path("reports") / f"compare-{joined}"
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(target: Path) -> None:
     """Raise before a long comparison what `write_comparison` would raise after it.
 
     Raises:
-        OutputError: `folder` is something else than a new or empty folder or an earlier comparison, or cannot be made.
+        OutputError: `target` is something else than a new or empty folder or an earlier comparison, or cannot be made.
     """
-    try:
-        if folder.is_dir():
-            if any(folder.iterdir()) and not _is_comparison(folder):
-                raise OutputError(
-                    f"{folder}: this folder is not empty and no zdsim comparison: nothing was written. "
-                    "Name another one with -o, or empty it."
-                )
-        elif folder.exists() or folder.is_symlink():
-            raise OutputError(f"{folder}: a file is in the way of the folder for the results. Name another with -o.")
-        above = next(parent for parent in folder.absolute().parents if parent.exists())
-        if not above.is_dir():
-            raise OutputError(f"{folder}: {above} is a file, so no folder can be made there. Name another with -o.")
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise OutputError(f"{folder}: no permission to write in {above}. Name another folder with -o.")
-    except OSError as error:
-        raise OutputError(f"{folder}: {error.strerror or error}") from error
+    folder.check(target, LAYOUT)
 
 
 def write_comparison(
-    result: Mapping[str, Any], played: Sequence[Played], advice: Sequence[Advice], folder: Path
+    result: Mapping[str, Any], played: Sequence[Played], advice: Sequence[Advice], target: Path
 ) -> None:
-    """Write every file of a comparison into `folder`.
+    """Write every file of a comparison into the folder `target`.
 
     Args:
         result: with the advice in it, as `--json` prints it.
@@ -71,21 +53,7 @@ def write_comparison(
     Raises:
         OutputError: it cannot be written; nothing is left behind, and an earlier comparison is untouched.
     """
-    check_folder(folder)
-    try:
-        target = folder.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
-        partial.mkdir()
-        try:
-            _write(result, played, advice, partial)
-            target.mkdir(exist_ok=True)
-            for name in FILES:
-                (partial / name).replace(target / name)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: {error.strerror or error}") from error
+    folder.write(target, LAYOUT, lambda partial: _write(result, played, advice, partial))
 
 
 def csv_rows(result: Mapping[str, Any], played: Sequence[Played]) -> list[list[str]]:
@@ -100,25 +68,17 @@ def csv_rows(result: Mapping[str, Any], played: Sequence[Played]) -> list[list[s
     return rows
 
 
-def _write(result: Mapping[str, Any], played: Sequence[Played], advice: Sequence[Advice], folder: Path) -> None:
+def _write(result: Mapping[str, Any], played: Sequence[Played], advice: Sequence[Advice], where: Path) -> None:
     from zdsim.report import compare_figure, figure  # Matplotlib only where a picture is asked for
 
-    (folder / "compare.json").write_text(json_text(result), encoding="utf-8")
-    with (folder / "compare.csv").open("w", encoding="utf-8", newline="") as table:
+    (where / "compare.json").write_text(json_text(result), encoding="utf-8")
+    with (where / "compare.csv").open("w", encoding="utf-8", newline="") as table:
         csv.writer(table, lineterminator="\n").writerows(csv_rows(result, played))
     text = compare_markdown(result, advice, figure="compare.png")
-    (folder / "compare.md").write_text(text, encoding="utf-8")
+    (where / "compare.md").write_text(text, encoding="utf-8")
     drawn = compare_figure.comparison(result, played)
-    figure.save(drawn, folder / "compare.png")
-    figure.save(drawn, folder / "compare.svg")
-
-
-def _is_comparison(folder: Path) -> bool:
-    try:
-        found = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("kind") == KIND
+    figure.save(drawn, where / "compare.png")
+    figure.save(drawn, where / "compare.svg")
 
 
 def _text(value: float | None) -> str:

@@ -6,34 +6,27 @@
     manifest.json   scenario, seed, versions and digest: enough to repeat the run
     timeline.png, timeline.svg
 
-Everything is written beside the target first and then renamed: a reader sees an earlier run or this one, never a half.
-What an earlier run left is replaced; what somebody else put beside it is kept; a folder that is no run is refused. The
-same run gives the same bytes.
+`folder.py` puts them there, all or none. The same run gives the same bytes.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zdsim.errors import ZdsimError
 from zdsim.measure.summary import SCHEMA_VERSION, json_value
 from zdsim.record import RunRecord
+from zdsim.report import folder
+from zdsim.report.folder import OutputError, because, write_text
 
 KIND = "zdsim run"
 FILES = ("result.json", "events.jsonl", "windows.csv", "manifest.json", "timeline.png", "timeline.svg")
-
-
-class OutputError(ZdsimError):
-    """A folder or file that cannot be written or read as asked."""
+LAYOUT = folder.Layout(KIND, "manifest.json", FILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,77 +46,31 @@ def default_folder(name: str, seed: int) -> Path:
     return Path("reports") / f"{re.sub('[^A-Za-z0-9._-]+', '-', name).strip('.-')[:80] or 'run'}-{seed}"
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(target: Path) -> None:
     """Raise before a long run what `write_run` would raise after it.
 
     Raises:
-        OutputError: `folder` is something else than a new or empty folder or an earlier run, or cannot be made.
+        OutputError: `target` is something else than a new or empty folder or an earlier run, or cannot be made.
     """
-    try:
-        if folder.is_dir():
-            if any(folder.iterdir()) and not _is_run(folder):
-                raise OutputError(
-                    f"{folder}: this folder is not empty and no zdsim run: nothing was written. "
-                    "Name another one with -o, or empty it."
-                )
-        elif folder.exists() or folder.is_symlink():
-            raise OutputError(f"{folder}: a file is in the way of the folder for the results. Name another with -o.")
-        above = next(parent for parent in folder.absolute().parents if parent.exists())
-        if not above.is_dir():
-            raise OutputError(f"{folder}: {above} is a file, so no folder can be made there. Name another with -o.")
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise OutputError(f"{folder}: no permission to write in {above}. Name another folder with -o.")
-    except OSError as error:
-        raise _because(folder, error) from error
+    folder.check(target, LAYOUT)
 
 
-def write_run(record: RunRecord, summary: Mapping[str, Any], folder: Path) -> None:
-    """Write every file of a run into `folder`.
+def write_run(record: RunRecord, summary: Mapping[str, Any], target: Path) -> None:
+    """Write every file of a run into the folder `target`.
 
     Raises:
         OutputError: it cannot be written; nothing is left behind, and an earlier run is untouched.
     """
-    check_folder(folder)
-    try:
-        target = folder.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
-        partial.mkdir()
-        try:
-            _write_files(record, summary, partial)
-            _swap(partial, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise _because(folder, error) from error
+    folder.write(target, LAYOUT, lambda partial: _write_files(record, summary, partial))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write one file whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
-    try:
-        if path.is_dir():
-            raise OutputError(f"{path}: this is a folder; name a file.")
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise _because(path, error) from error
-
-
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(where: Path) -> Manifest:
     """What a run's folder says about the run.
 
     Raises:
         OutputError: there is no manifest, or none that can be used.
     """
-    path = folder / "manifest.json"
+    path = where / "manifest.json"
     found = _read_json(path, hint="A folder written by `zdsim run -o DIR` has one.")
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise OutputError(f'{path}: this is no manifest of a zdsim run (no "kind": "{KIND}").')
@@ -145,13 +92,13 @@ def read_manifest(folder: Path) -> Manifest:
     )
 
 
-def read_result(folder: Path) -> Any:
+def read_result(where: Path) -> Any:
     """The content of `result.json`.
 
     Raises:
         OutputError: it is missing or no JSON.
     """
-    return _read_json(folder / "result.json", hint="A folder written by `zdsim run -o DIR` has one.")
+    return _read_json(where / "result.json", hint="A folder written by `zdsim run -o DIR` has one.")
 
 
 def json_text(value: Mapping[str, Any]) -> str:
@@ -159,11 +106,11 @@ def json_text(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _write_files(record: RunRecord, summary: Mapping[str, Any], folder: Path) -> None:
+def _write_files(record: RunRecord, summary: Mapping[str, Any], where: Path) -> None:
     from zdsim.report import figure, tables  # Matplotlib only where a picture is asked for
 
-    (folder / "result.json").write_text(json_text(summary), encoding="utf-8")
-    with (folder / "events.jsonl").open("w", encoding="utf-8") as lines:
+    (where / "result.json").write_text(json_text(summary), encoding="utf-8")
+    with (where / "events.jsonl").open("w", encoding="utf-8") as lines:
         for event in record.events:
             row = {
                 "time_s": event.time_s,
@@ -174,11 +121,11 @@ def _write_files(record: RunRecord, summary: Mapping[str, Any], folder: Path) ->
                 "data": event.data,
             }
             lines.write(json.dumps(json_value(row), ensure_ascii=False, allow_nan=False) + "\n")
-    with (folder / "windows.csv").open("w", encoding="utf-8", newline="") as table:
+    with (where / "windows.csv").open("w", encoding="utf-8", newline="") as table:
         csv.writer(table, lineterminator="\n").writerows(tables.window_lines(record))
     drawn = figure.timeline(record)
-    figure.save(drawn, folder / "timeline.png")
-    figure.save(drawn, folder / "timeline.svg")
+    figure.save(drawn, where / "timeline.png")
+    figure.save(drawn, where / "timeline.svg")
     manifest = {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
@@ -194,41 +141,7 @@ def _write_files(record: RunRecord, summary: Mapping[str, Any], folder: Path) ->
     }
     # The scenario as it is, not rounded: every digit counts when the run is repeated.
     text = json_text({**json_value(manifest), "scenario": dict(record.scenario)})
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
-
-
-def _swap(partial: Path, target: Path) -> None:
-    """Put `partial` in the place of `target`; what is not ours moves with it."""
-    if target.exists() and Path.cwd().is_relative_to(target):
-        # Somebody stands in it (`zdsim run -o .`) and must not find it gone: file by file, each whole.
-        for name in FILES:
-            (partial / name).replace(target / name)
-        return
-    old = target.parent / f"{partial.name}.old"
-    if target.exists():
-        target.rename(old)
-    try:
-        partial.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    if not old.exists():
-        return
-    for item in old.iterdir():
-        if item.name in FILES:
-            item.unlink()
-        else:
-            item.rename(target / item.name)
-    old.rmdir()
-
-
-def _is_run(folder: Path) -> bool:
-    try:
-        found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("kind") == KIND
+    (where / "manifest.json").write_text(text, encoding="utf-8")
 
 
 def _read_json(path: Path, *, hint: str) -> Any:
@@ -240,10 +153,21 @@ def _read_json(path: Path, *, hint: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _because(path, error) from error
+        raise because(path, error) from error
     except (ValueError, RecursionError) as error:
         raise OutputError(f"{path}: not JSON: {error}") from error
 
 
-def _because(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: {error.strerror or error}")
+__all__ = [
+    "FILES",
+    "KIND",
+    "Manifest",
+    "OutputError",
+    "check_folder",
+    "default_folder",
+    "json_text",
+    "read_manifest",
+    "read_result",
+    "write_run",
+    "write_text",
+]
