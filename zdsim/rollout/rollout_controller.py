@@ -50,6 +50,7 @@ _QUIET: Final = frozenset(
         Reason.WEIGHT_PROMOTED,
         Reason.WEIGHT_ABORTED,
         Reason.WEIGHT_NO_CANARY_PODS,
+        Reason.SERVICE_SWITCH_DELAYED,
         Reason.DEADLINE_HOLDS,
         Reason.ANNOTATED,
     }
