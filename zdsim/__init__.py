@@ -13,20 +13,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zdsim.api import Run, simulate
+    from zdsim.api import Comparison, Run, compare, simulate
     from zdsim.errors import ScenarioError, ZdsimError
     from zdsim.scenario.load import load_scenario
     from zdsim.scenario.model import Scenario
 
 __version__ = "0.1.0"
 
-__all__ = ["Run", "Scenario", "ScenarioError", "ZdsimError", "__version__", "load_scenario", "simulate"]
+__all__ = [
+    "Comparison",
+    "Run",
+    "Scenario",
+    "ScenarioError",
+    "ZdsimError",
+    "__version__",
+    "compare",
+    "load_scenario",
+    "simulate",
+]
 
 _HOMES = {
+    "Comparison": "zdsim.api",
     "Run": "zdsim.api",
     "Scenario": "zdsim.scenario.model",
     "ScenarioError": "zdsim.errors",
     "ZdsimError": "zdsim.errors",
+    "compare": "zdsim.api",
     "load_scenario": "zdsim.scenario.load",
     "simulate": "zdsim.api",
 }

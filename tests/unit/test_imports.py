@@ -24,13 +24,34 @@ print("\\n".join(sorted({{name.partition(".")[0] for name in sys.modules}})))
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["run", "--help"], ["demo", "--help"], ["verify", "--help"], ["schema", "-h"], []],
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["demo", "--help"],
+        ["verify", "--help"],
+        ["schema", "-h"],
+        ["compare", "-h"],
+        ["analyse", "-h"],
+        ["analyse", "power", "-h"],
+        [],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not imported(f"import zdsim.cli; zdsim.cli.run({arguments!r})") & set(HEAVY)
 
 
-@pytest.mark.parametrize("arguments", [["rnu"], ["run", "--sed", "1"], ["run"], ["run", "x", "--seed", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rnu"],
+        ["run", "--sed", "1"],
+        ["run"],
+        ["run", "x", "--seed", "x"],
+        ["compare", "a", "-n", "x"],
+        ["analyse", "powr"],
+    ],
+)
 def test_wrong_usage_is_told_without_anything_heavy(arguments: list[str]) -> None:
     assert not imported(f"import zdsim.cli; zdsim.cli.run({arguments!r})") & set(HEAVY)
 

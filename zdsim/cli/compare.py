@@ -119,10 +119,10 @@ def _compare(
     if not quiet:
         for notice in dict.fromkeys(str(notice) for one in found for notice in one.loaded.notices):
             print(notice, file=sys.stderr)
-    from zdsim.cli.play import _progress
+    from zdsim.cli.play import progress_bar
 
     began = time.perf_counter()
-    with _progress(f"compare {len(found)}", quiet=quiet) as progress:
+    with progress_bar(f"compare {len(found)}", quiet=quiet, color=color) as progress:
         compared = play(
             found,
             replications=replications,
@@ -195,10 +195,9 @@ def _tell(
     quiet: bool,
     color: str,
 ) -> None:
-    from zdsim.cli.play import _console
+    from zdsim.cli.play import console
     from zdsim.report.compare import compare_text
     from zdsim.report.compare_files import FILES
 
     written = None if folder is None else f"{folder}/: {', '.join(FILES)}"
-    console = _console(color)
-    emit(compare_text(console, result, advised, wall_s=wall_s, files=written, next_steps=steps, quiet=quiet))
+    emit(compare_text(console(color), result, advised, wall_s=wall_s, files=written, next_steps=steps, quiet=quiet))

@@ -71,7 +71,7 @@ def verify(*, folder: Path, plane: str | None, quiet: bool) -> int:
     from zdsim import api
     from zdsim.report.units import seconds
 
-    with _progress(f"verify {folder}", quiet=quiet) as progress:
+    with progress_bar(f"verify {folder}", quiet=quiet) as progress:
         found = api.verify(folder, plane=plane, progress=progress)
     record = found.run.record
     if found.same:
@@ -150,7 +150,7 @@ def _play(
     if as_json and not quiet:
         for notice in loaded.notices:
             print(notice, file=sys.stderr)
-    with _progress(scenario.name, quiet=quiet, color=color) as progress:
+    with progress_bar(scenario.name, quiet=quiet, color=color) as progress:
         result = api.simulate(loaded, seed, plane=plane, progress=progress)
         if folder is not None:
             result.save(folder)
@@ -167,12 +167,15 @@ def _tell(result: Run, folder: Path | None, command: str, quiet: bool, color: st
 
     written = None if folder is None else f"{folder}/: {', '.join(FILES)}"
     steps = _next_steps(result, folder, command)
-    emit(run_text(_console(color), result.record, result.summary(), files=written, next_steps=steps, quiet=quiet))
+    emit(run_text(console(color), result.record, result.summary(), files=written, next_steps=steps, quiet=quiet))
 
 
 def _next_steps(result: Run, folder: Path | None, command: str) -> list[str]:
     """Commands worth a try, the remedy for the most frequent cause first."""
     steps = []
+    longer = _longer(result)
+    if longer is not None:
+        steps.append(f"see the end:     {command} -s run.duration={longer}")
     sleep = _pre_stop_sleep(result)
     if sleep is not None:
         steps.append(f"try the remedy:  {command} -s service.deployment.preStop.sleep.seconds={sleep}")
@@ -183,6 +186,15 @@ def _next_steps(result: Run, folder: Path | None, command: str) -> list[str]:
     if folder is not None:
         steps.append(f"the same again:  zdsim verify {folder}")
     return steps
+
+
+def _longer(result: Run) -> str | None:
+    """A run long enough to see the end, where this one was over before the rollout."""
+    from zdsim.scenario.quantities import format_duration
+
+    if result.record.rollout.outcome not in ("progressing", "rolling back"):
+        return None
+    return format_duration(2.0 * result.record.duration_s)
 
 
 def _pre_stop_sleep(result: Run) -> int | None:
@@ -203,7 +215,8 @@ def _pre_stop_sleep(result: Run) -> int | None:
     return sleep if isinstance(grace_s, int) and sleep < grace_s else None
 
 
-def _console(color: str) -> Console:
+def console(color: str) -> Console:
+    """Standard output as `--color` wants it."""
     match color:
         case "always":
             return Console(
@@ -216,16 +229,16 @@ def _console(color: str) -> Console:
 
 
 @contextmanager
-def _progress(what: str, *, quiet: bool, color: str = "auto") -> Iterator[Callable[[float], None] | None]:
+def progress_bar(what: str, *, quiet: bool, color: str = "auto") -> Iterator[Callable[[float], None] | None]:
     """A bar on standard error if somebody watches it; nothing in a pipe."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(file=sys.stderr, no_color=True if color == "never" else None)
+    shown_on = Console(file=sys.stderr, no_color=True if color == "never" else None)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=shown_on, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         shown = 0.0
 
