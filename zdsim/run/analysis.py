@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["AnalysisRuns", "OnChange"]
 
 SCORE = "score"
+NEVER = 1 << 40  # measurements
 
 
 class OnChange(Protocol):
@@ -277,10 +278,17 @@ def _metric(name: str, analysis: Analysis) -> Metric:
         initial_delay_s=analysis.initial_delay_s or analysis.window_s,
         count=analysis.count,
         failure_limit=analysis.failure_limit,
-        inconclusive_limit=analysis.inconclusive_limit,
+        inconclusive_limit=_never(analysis.inconclusive_limit, analysis.count),
         consecutive_error_limit=analysis.consecutive_error_limit,
         consecutive_success_limit=analysis.consecutive_success_limit,
     )
+
+
+def _never(limit: int, count: int | None) -> int:
+    """A limit that a run understands: it knows no -1 for never, and none above its count."""
+    if limit >= 0:
+        return limit
+    return NEVER if count is None else count
 
 
 def _known(value: float) -> float | None:
