@@ -139,7 +139,13 @@ Examples:
 
 @app.command(epilog=_RUN_EPILOG)
 @click.argument("scenario", required=False, metavar="[SCENARIO]")
-@click.option("-f", "--manifest", metavar="FILE", help="Kubernetes manifest of what is deployed; - is standard input.")
+@click.option(
+    "-f",
+    "--manifest",
+    multiple=True,
+    metavar="FILE",
+    help="Kubernetes manifest of what is deployed; - is standard input. May be given more than once.",
+)
 @click.option("--rate", metavar="RATE", help="Open traffic, such as 500/s; makes a scenario file unnecessary.")
 @click.option("--workload", metavar="NAME", help="Which Deployment, when the manifest has several.")
 @_playing
@@ -150,7 +156,7 @@ def run(**given: Any) -> int:
     events.jsonl, windows.csv, manifest.json, timeline.png and .svg) are written to reports/NAME-SEED; with --json only
     if -o names a folder.
     """
-    if given["scenario"] is None and given["manifest"] is None:
+    if given["scenario"] is None and not given["manifest"]:
         raise click.UsageError("Give a SCENARIO file, or a manifest with -f. 'zdsim demo' needs neither.")
     from zdsim.cli import play
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def run(
     *,
     scenario: str | None,
-    manifest: str | None,
+    manifest: tuple[str, ...],
     rate: str | None,
     workload: str | None,
     overrides: Sequence[str],
@@ -38,9 +38,9 @@ def run(
 ) -> int:
     from zdsim.scenario.load import load_scenario
 
-    loaded = load_scenario(scenario, manifest=manifest, overrides=overrides, rate=rate, workload=workload)
+    loaded = load_scenario(scenario, manifest=manifest or None, overrides=overrides, rate=rate, workload=workload)
     words = ["zdsim", "run", *([scenario] if scenario else [])]
-    for option, value in (("-f", manifest), ("--rate", rate), ("--workload", workload)):
+    for option, value in (*(("-f", one) for one in manifest), ("--rate", rate), ("--workload", workload)):
         words += [option, value] if value else []
     return _play(loaded, command=_command(words, overrides), **given)
 

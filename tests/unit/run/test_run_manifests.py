@@ -207,3 +207,11 @@ def test_the_command_line_plays_a_rollout(capfd: pytest.CaptureFixture[str]) -> 
     assert zdsim(words) == 0
     summary = json.loads(capfd.readouterr().out)
     assert (summary["strategy"], summary["rollout"]["outcome"]) == (BY_PODS, "complete")
+
+
+def test_several_manifests_on_the_command_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """A Rollout in one file, the Deployment it refers to in another, as kubectl takes them."""
+    files = [SHAPES / "argo_workloadref.yaml", SHAPES / "argo_workloadref_deployment.yaml"]
+    words = [word for file in files for word in ("-f", str(file))]
+    assert zdsim(["run", *words, "--rate", "20/s", "--json", "--quiet"]) == 0
+    assert json.loads(capfd.readouterr().out)["rollout"]["outcome"] == "complete"
