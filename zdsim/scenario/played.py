@@ -140,6 +140,7 @@ def unplayed(scenario: Scenario) -> Iterator[tuple[Loc, Finding, Severity]]:
                 "ZD2010",
             )
             yield loc, found, Severity.WARNING
+    yield from ((at, one, Severity.WARNING) for at, one in _preview_unasked(scenario))
     known = {one.name for _, one in measured(scenario)}
     for name in scenario.analysis.map:
         if name not in known:
@@ -153,6 +154,25 @@ def unplayed(scenario: Scenario) -> Iterator[tuple[Loc, Finding, Severity]]:
         section = getattr(scenario, word)
         if section is not None:
             yield from ((at, one, Severity.NOTICE) for at, one in _marked(section, (word,)))
+
+
+def _preview_unasked(scenario: Scenario) -> Iterator[tuple[Loc, Finding]]:
+    """Metrics of the preview, which nobody asks before the switch: no data is NaN, and NaN is no success."""
+    blue_green = None if scenario.rollout is None else scenario.rollout.strategy.blue_green
+    if scenario.rollout is None or blue_green is None or blue_green.pre_promotion_analysis is None:
+        return
+    ref = blue_green.pre_promotion_analysis
+    try:
+        metrics = resolved(ref.templates, ref.args, scenario.rollout.analysis_templates)
+    except UnresolvedError:  # a conflict has told it
+        return
+    for metric in metrics:
+        one = argo_measure(scenario, metric)
+        if one.as_ is not None and one.as_.of is Of.NEW:
+            message = f"metric {show(metric.name)} has no data before the switch: nobody sends requests to the preview"
+            hint = "in a cluster a job or a load test would; of: all in analysis.map leaves the preview out of it"
+            at = ("rollout", "strategy", "blueGreen", "prePromotionAnalysis")
+            yield at, Finding(message, (), hint, "ZD2009")
 
 
 def _quoted(name: str) -> str:

@@ -168,6 +168,7 @@ def test_a_preview_that_nobody_asks_fails_its_analysis() -> None:
     run = play(SHAPES / "argo_bluegreen.yaml", "release.promote_at=5m")
     assert run.summary()["rollout"]["outcome"] == "rolled back"
     assert "MeasurementFailed" in reasons(run)
+    assert "nobody sends requests to the preview" in "\n".join(run.summary()["notices"])
 
 
 def test_an_experiment_is_given_its_shares() -> None:
