@@ -168,5 +168,5 @@ def _span(seconds: float) -> str:
     if seconds < 120.0:
         return f"{seconds:.3g} s"
     if seconds < 7200.0:
-        return f"{seconds / 60.0:.1f} min"
-    return f"{seconds / 3600.0:.1f} h" if seconds < 172800.0 else f"{seconds / 86400.0:.1f} days"
+        return f"{seconds / 60.0:.3g} min"
+    return f"{seconds / 3600.0:.3g} h" if seconds < 172800.0 else f"{seconds / 86400.0:.1f} days"

@@ -6,6 +6,7 @@ Standard output carries the result and nothing else; progress and notices go to 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -173,9 +174,9 @@ def _tell(result: Run, folder: Path | None, command: str, quiet: bool, color: st
 def _next_steps(result: Run, folder: Path | None, command: str) -> list[str]:
     """Commands worth a try, the remedy for the most frequent cause first."""
     steps = []
-    longer = _longer(result)
-    if longer is not None:
-        steps.append(f"see the end:     {command} -s run.duration={longer}")
+    change = _to_the_end(result)
+    if change is not None:
+        steps.append(f"see the end:     {command} -s {change}")
     sleep = _pre_stop_sleep(result)
     if sleep is not None:
         steps.append(f"try the remedy:  {command} -s service.deployment.preStop.sleep.seconds={sleep}")
@@ -188,13 +189,20 @@ def _next_steps(result: Run, folder: Path | None, command: str) -> list[str]:
     return steps
 
 
-def _longer(result: Run) -> str | None:
-    """A run long enough to see the end, where this one was over before the rollout."""
+def _to_the_end(result: Run) -> str | None:
+    """What to change to see the rollout's end, where the run was over before it: a promotion, or more time."""
+    from zdsim.report.steps import paused_at_end
     from zdsim.scenario.quantities import format_duration
 
-    if result.record.rollout.outcome not in ("progressing", "rolling back"):
+    record = result.record
+    if record.rollout.outcome not in ("progressing", "rolling back"):
         return None
-    return format_duration(2.0 * result.record.duration_s)
+    promotions: list[str] = [
+        found for line in record.notices for found in re.findall(r"-s (release\.promote_at=\S+)", line)
+    ]
+    if promotions and paused_at_end(record):
+        return promotions[0]
+    return f"run.duration={format_duration(2.0 * record.duration_s)}"
 
 
 def _pre_stop_sleep(result: Run) -> int | None:

@@ -71,8 +71,9 @@ def steps(record: RunRecord) -> list[Step]:
     by_weight = any(event.reason == "WeightWritten" for event in record.events)
     found: list[tuple[float, str]] = []
     last_move = ""
+    pause = _last_pause(record)
     for event in record.events:
-        text = _text(event, sizes=not by_weight)
+        text = "pause, until the run ends" if event is pause else _text(event, sizes=not by_weight)
         if not text:
             continue
         if event.reason in _MOVES:
@@ -128,8 +129,13 @@ def _all(message: str) -> str:
 
 def paused_at_end(record: RunRecord) -> bool:
     """Was the rollout waiting in a pause when the run ended?"""
+    return _last_pause(record) is not None
+
+
+def _last_pause(record: RunRecord) -> Event | None:
+    """The pause that the run's end met."""
     phases = [event for event in record.events if event.kind is EventKind.CONDITION]
-    return bool(phases) and phases[-1].reason in ("Paused", "DeploymentPaused")
+    return phases[-1] if phases and phases[-1].reason in ("Paused", "DeploymentPaused") else None
 
 
 def _is_analysis(event: Event) -> bool:
@@ -160,6 +166,9 @@ def _rollout(event: Event, *, sizes: bool) -> str:
         return ""
     if event.reason == "ScaleDownDeadlinePassed":
         return f"{event.subject}: {event.message} pods" if event.data else ""
+    if event.reason == "IterationAdvanced":
+        parts = event.message.split("; ")
+        return "; ".join(part for part in parts if not part.startswith(("iteration advanced", "weights ")))
     return _ROLLOUT[event.reason] or event.message
 
 
@@ -174,7 +183,7 @@ def _analysis(event: Event) -> str:
         case "Failed" | "Error" | "Inconclusive":
             return f"{name} {event.reason.lower()}"
         case _:
-            return event.message
+            return event.message.replace(": nan (", ": no data (")
 
 
 __all__ = ["MAX_STEPS", "Step", "mark", "paused_at_end", "shortened", "steps"]

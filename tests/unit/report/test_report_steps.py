@@ -105,6 +105,9 @@ def test_a_pause_at_the_end_is_seen() -> None:
     paused = Event(1.0, CONDITION, "web", "Paused", "Paused: CanaryPauseStep")
     going_on = Event(2.0, CONDITION, "web", "Progressing", "Progressing")
     assert paused_at_end(replace(RECORD, events=(paused,)))
+    weight = Event(0.5, ROLLOUT, "web", "WeightWritten", "5 % of requests to v2", {"weight": 0.05})
+    assert steps(replace(RECORD, events=(weight, paused)))[-1].text == "pause, until the run ends"
+    assert steps(replace(RECORD, events=(weight, paused, going_on)))[-1].text == "5 % of requests to v2"
     assert not paused_at_end(replace(RECORD, events=(paused, going_on)))
     assert not paused_at_end(RECORD)
 
