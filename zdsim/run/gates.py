@@ -22,7 +22,7 @@ from zdsim.measure.judges.verdict import Direction, Health, Verdict
 from zdsim.measure.observe import Extras, Metrics, Scrape, Seen, observe
 from zdsim.plane.config import PlaneRecord
 from zdsim.plane.vocabulary import Outcome
-from zdsim.scenario.analysis import Analysis, Judge, MappedMetric, Metric, MetricCheck, Of
+from zdsim.scenario.analysis import Analysis, Judge, MappedMetric, Metric, MetricCheck, Of, in_unit
 
 __all__ = ["Reader", "Reading", "answer", "measure"]
 
@@ -161,27 +161,28 @@ def _limits(
     if math.isnan(value):
         return Reading(AnalysisPhase.INCONCLUSIVE, value, f"{check.metric}: no data")
     broken = []
+    told, usual = in_unit(check.metric, value), in_unit(check.metric, base)
     for word, limit in check.limits.items():
         match word:
             case "max" if value > limit:
-                broken.append(f"{value:.4g} is above {limit:.4g}")
+                broken.append(f"{told} is above {in_unit(check.metric, limit)}")
             case "min" if value < limit:
-                broken.append(f"{value:.4g} is below {limit:.4g}")
+                broken.append(f"{told} is below {in_unit(check.metric, limit)}")
             case "max_ratio" if base > 0.0 and value >= limit * base:
-                broken.append(f"{value:.4g} is {value / base:.3g} times stable's {base:.4g} (limit {limit:g})")
+                broken.append(f"{told} is {value / base:.3g} times stable's {usual} (limit {limit:g})")
             case "min_ratio" if base > 0.0 and value <= limit * base:
-                broken.append(f"{value:.4g} is {value / base:.3g} times stable's {base:.4g} (limit {limit:g})")
+                broken.append(f"{told} is {value / base:.3g} times stable's {usual} (limit {limit:g})")
             case "max_slope":
                 verdict = _slope(metrics, at, analysis.window_s, check.metric, row, limit)
                 if verdict.health is Health.UNHEALTHY:
-                    broken.append(f"it grows faster than {limit:.4g} a minute")
+                    broken.append(f"it grows faster than {in_unit(check.metric, limit)} a minute")
             case _:
                 pass
     if broken:
         return Reading(AnalysisPhase.FAILED, value, f"{check.metric}: {'; '.join(broken)}")
     if check.compares and math.isnan(base):
         return Reading(AnalysisPhase.INCONCLUSIVE, value, f"{check.metric}: no data of stable to compare with")
-    return Reading(AnalysisPhase.SUCCESSFUL, value, f"{check.metric}: {value:.4g}")
+    return Reading(AnalysisPhase.SUCCESSFUL, value, f"{check.metric}: {told}")
 
 
 def _over_all(metrics: Metrics, at: float, metric: Metric, rows: tuple[int, int]) -> float:

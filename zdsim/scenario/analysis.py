@@ -61,6 +61,25 @@ _OF_BUSINESS = {Metric.CONVERSION, Metric.ORDERS, Metric.REVENUE}
 _COUNTED = {Metric.ERROR_RATE, Metric.CONVERSION}  # successes out of trials
 
 
+def in_unit(metric: Metric, value: float) -> str:
+    """A value of a metric as an author would write it, to four digits.
+
+    >>> in_unit(Metric.ERROR_RATE, 0.105734), in_unit(Metric.P99, 0.7955), in_unit(Metric.MEMORY, 20 * 2.0**20)
+    ('10.57%', '795.5ms', '20Mi')
+    """
+    match _UNITS[metric].kind:
+        case "share":
+            return f"{value * 100:.4g}%"
+        case "duration":
+            return format_duration(float(f"{value:.4g}"))
+        case "memory":
+            return f"{value / 2.0**20:.4g}Mi"
+        case "rate":
+            return f"{value:.4g}/s"
+        case _:
+            return f"{value:.4g}"
+
+
 class Of(StrEnum):
     """Whose requests or pods."""
 
@@ -144,10 +163,13 @@ class MetricCheck(Spec):
 
     @property
     def called(self) -> str:
-        """Its name, or one made of what it checks: `error_rate max 0.01`."""
+        """Its name, or one made of what it checks: `error_rate max 1%`."""
         if self.name is not None:
             return self.name
-        limits = [f"{word} {value:g}" for word, value in self.limits.items()]
+        limits = [
+            f"{word} {value:g}" if word.endswith("ratio") else f"{word} {in_unit(self.metric, value)}"
+            for word, value in self.limits.items()
+        ]
         return " ".join([self.metric.value, *(limits if self.judge is Judge.THRESHOLD else [self.judge.value])])
 
     @property
@@ -354,4 +376,5 @@ __all__ = [
     "Of",
     "Score",
     "Scrape",
+    "in_unit",
 ]
