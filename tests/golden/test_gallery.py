@@ -8,6 +8,7 @@ the difference.
 import json
 import math
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,18 @@ def test_the_gallery_is_told_in_order() -> None:
     assert dropped["rolling-prestop"] == 0
     assert 0 < dropped["keep-alive-pinned"] < dropped["rolling"] < dropped["exit-at-once"]
     assert dropped["exit-at-once"] < dropped["recreate"] < dropped["readiness-missing"]
+
+
+def test_a_rollout_takes_back_what_its_analysis_condemns() -> None:
+    for name in ("argo-istio", "argo-blue-green", "argo-datadog", "argo-experiment", "flagger-error"):
+        assert golden("scenarios")[name]["rollout"]["outcome"] == "rolled back", name
+    exposed = {name: golden("scenarios")[name]["blast_radius"]["exposed_share"] for name in golden("scenarios")}
+    assert exposed["argo-istio"] < exposed["argo-blue-green"]  # a twentieth for two minutes, everyone for one
+
+
+def test_the_table_of_the_gallery_names_every_scenario() -> None:
+    linked = re.findall(r"\]\(([\w/.-]+\.yaml)\)", (ROOT / "scenarios" / "README.md").read_text())
+    assert sorted(linked) == sorted(str(path.relative_to(ROOT / "scenarios")) for path in GALLERY)
 
 
 # --- every strategy with every release -------------------------------------------------------------------------------
