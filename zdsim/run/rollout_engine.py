@@ -48,6 +48,7 @@ class RolloutEngine:
         self._world, self._played, self._templates = world, played, templates
         self._weights = 0  # written so far
         self._weights_taken = 0  # the last one that the router follows
+        self._switches = self._switches_taken = 0  # of the active service, likewise
         self._was_settled = False
         self._known: dict[str, PodTemplate] = {}
         self._deployment = world.scenario.deployment
@@ -177,6 +178,18 @@ class RolloutEngine:
             journal.write(
                 now, EntryKind.ROLLOUT_STEP, self._world.name, "TrafficSwitched", f"all requests to {template}"
             )
+            self._switches += 1
+            number, law = self._switches, self._played.switch_lag
+            if law is None or number == 1:  # the first choice is no switch
+                self._switch(number, template)
+                return
+            lag_s = self._world.luck.draw(law, "switch", number)
+            self._world.clock.call_in(lag_s, lambda: self._switch(number, template))
+
+    def _switch(self, number: int, template: str) -> None:
+        """The active service chooses the pods of a template, unless it was switched again meanwhile."""
+        if number > self._switches_taken:
+            self._switches_taken = number
             self._world.select(lambda pod: pod.template.name == template)
 
     def set_route(self, route: SetHeaderRoute | SetMirrorRoute | None) -> None:

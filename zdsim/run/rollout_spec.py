@@ -14,11 +14,13 @@ from typing import Final, assert_never
 
 from zdsim.analysis.metric import Metric
 from zdsim.rollout.argo import spec as argo
+from zdsim.rollout.argo.lifecycle import RESYNC_S
 from zdsim.rollout.argo.spec import BlueGreenStrategy, CanaryStrategy, RolloutSpec, RouterKind
 from zdsim.rollout.argo.state import ServiceRole
 from zdsim.scenario import strategy as words
 from zdsim.scenario.analysis import Analysis, MappedMetric
 from zdsim.scenario.deployment import NO_DEADLINE, Deployment
+from zdsim.scenario.laws import AnyLaw
 from zdsim.scenario.model import Scenario
 from zdsim.scenario.strategy import BlueGreen, Canary, PromotionKind, Recreate, Rolling, Smoke, Split, StepKind
 
@@ -26,6 +28,8 @@ __all__ = ["MAX_WEIGHT", "ArgoMetricCheck", "Check", "Played", "blue_green_spec"
 
 MAX_WEIGHT: Final = 10_000  # of a generic canary: hundredths of a percent
 FOREVER_S: Final = 1e9
+AT_ONCE_S: Final = 1e-3
+LONGEST_S: Final = RESYNC_S - 1.0  # that a canary's pods stay after an abort
 ROUTE: Final = "segment"
 MIRROR: Final = "mirror"
 
@@ -69,6 +73,7 @@ class Played:
     match: words.Match | None = None
     progress_deadline_abort: bool = False
     rollback_window: int | None = None
+    switch_lag: AnyLaw | None = None  # before the routers' own, for a switch of the active service
 
     @property
     def routed(self) -> bool:
@@ -157,7 +162,7 @@ def canary_spec(canary: Canary, replicas: int) -> Played:
             canary_service="canary" if routed else "",
             stable_service="stable" if routed else "",
             dynamic_stable_scale=canary.dynamic_stable_scale,
-            abort_scale_down_delay_s=(canary.abort_scale_down_s or 0.0) if routed else None,
+            abort_scale_down_delay_s=_abort_delay_s(canary.abort_scale_down_s, longest_s=LONGEST_S) if routed else None,
             scale_down_delay_s=canary.scale_down_delay_s if routed and not canary.dynamic_stable_scale else None,
             min_pods_per_replica_set=canary.min_pods if routed else None,
             analysis=background,
@@ -213,6 +218,17 @@ def _canary_steps(
             assert_never(step.kind)
 
 
+def _abort_delay_s(written_s: float | None, *, longest_s: float | None = None) -> float:
+    """How long new pods stay after an abort in Argo's words, where 0 means for ever.
+
+    Not so for a canary with weights, nor for a deadline beyond Argo's resync (`lifecycle.deadline_after_abort`): its
+    pods would go at once. `longest_s`, just below, is then the nearest to for ever.
+    """
+    if written_s is None:
+        return longest_s or 0.0
+    return max(min(written_s, longest_s or written_s), AT_ONCE_S)
+
+
 def blue_green_spec(blue_green: BlueGreen) -> Played:
     """A generic blue-green as Argo plays it; the smoke test belongs to the analysis before the switch."""
     checks: dict[str, Check] = {}
@@ -233,8 +249,9 @@ def blue_green_spec(blue_green: BlueGreen) -> Played:
             pre_promotion=("pre",) if "pre" in checks else None,
             post_promotion=("post",) if "post" in checks else None,
             scale_down_delay_s=FOREVER_S if blue_green.keep_old_s is None else blue_green.keep_old_s,
-            abort_scale_down_delay_s=blue_green.abort_scale_down_s or 0.0,
+            abort_scale_down_delay_s=_abort_delay_s(blue_green.abort_scale_down_s),
         ),
         services=(ServiceRole.ACTIVE, ServiceRole.PREVIEW),
         checks=checks,
+        switch_lag=blue_green.switch_lag,
     )
