@@ -136,11 +136,16 @@ class World:
         return Counter(pod.revision for proxy in self._proxies for pod in proxy.view)
 
     def onset_s(self, revision: int) -> float | None:
-        """When a bad revision could first harm: known to a router and old enough to err. None: it never could."""
+        """When a bad revision could first harm: asked by somebody, and old enough to err. None: it never could.
+
+        Known to a router is not asked yet where the router sends it nothing: then the window of the first request counts.
+        """
         seen, bug = self.first_view_s.get(revision), self.bugs[revision]
-        if seen is None or bug is None:
+        asked = np.flatnonzero(self.plane.record().routed[:, revision])
+        if seen is None or bug is None or asked.size == 0:
             return None
-        return max(seen, self.first_listen_s.get(revision, seen) + bug.error_after_s)
+        first_s = max(seen, float(asked[0]) * self.config.window_s)
+        return max(first_s, self.first_listen_s.get(revision, seen) + bug.error_after_s)
 
     def select(self, selects: Callable[[Pod], bool]) -> None:
         """The service that people use chooses other pods from now on."""
