@@ -14,8 +14,7 @@ from typing import Final, assert_never
 
 from zdsim.analysis.metric import Metric
 from zdsim.rollout.argo import spec as argo
-from zdsim.rollout.argo.lifecycle import RESYNC_S
-from zdsim.rollout.argo.spec import BlueGreenStrategy, CanaryStrategy, RolloutSpec, RouterKind
+from zdsim.rollout.argo.spec import RESYNC_S, BlueGreenStrategy, CanaryStrategy, RolloutSpec, RouterKind
 from zdsim.rollout.argo.state import ServiceRole
 from zdsim.scenario import strategy as words
 from zdsim.scenario.analysis import Analysis, MappedMetric
