@@ -138,7 +138,7 @@ class World:
     def onset_s(self, revision: int) -> float | None:
         """When a bad revision could first harm: asked by somebody, and old enough to err. None: it never could.
 
-        Known to a router is not asked yet where the router sends it nothing: then the window of the first request counts.
+        A router may know a revision and send it nothing yet: then the window of its first request counts.
         """
         seen, bug = self.first_view_s.get(revision), self.bugs[revision]
         asked = np.flatnonzero(self.plane.record().routed[:, revision])
