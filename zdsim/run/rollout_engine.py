@@ -8,6 +8,7 @@ remember is noticed: promoted, aborted, back at full strength.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from zdsim.cluster.api import PodTemplate, ReplicaSet
@@ -96,15 +97,16 @@ class RolloutEngine:
             self._controller.set_paused(paused=True)
 
     def release(self, n: int, *, template_changed: bool) -> str:
-        before = self._controller.spec
-        self._deployment = self._world.scenario.deployment_after(n)
-        if not template_changed:
-            self._controller.apply(self._played.spec(self._deployment, before.template), self._known[before.template])
-            return "same template"
-        template = self._template(n)
-        self._prepare(n)
-        self._controller.apply(self._played.spec(self._deployment, template.name), template)
-        return f"template {before.template} -> {template.name}"
+        before, after = self._controller.spec, self._world.scenario.deployment_after(n)
+        paused = before.paused if after.paused == self._deployment.paused else after.paused
+        self._deployment = after
+        if template_changed:
+            template = self._template(n)
+            self._prepare(n)
+        else:
+            template = self._known[before.template]
+        self._controller.apply(replace(self._played.spec(after, template.name), paused=paused), template)
+        return f"template {before.template} -> {template.name}" if template_changed else "same template"
 
     def scale(self, replicas: int) -> str:
         before = self._controller.spec.replicas

@@ -26,7 +26,7 @@ _BARE_RATE = re.compile(
 )
 _QUANTILE = re.compile(r"histogram_quantile\((?P<q>[0-9.]+),(?P<inner>.*)\)", re.DOTALL)
 _STATUS = re.compile(
-    r"""(?P<label>\w*(?:status|code|response_code_class|envoy_response_code)\w*)(?P<op>=~|!~|!=|=)["'](?P<value>[^"']*)["']"""
+    r"""(?P<label>\w*(?:status|code|response_code_class|envoy_response_code|outcome)\w*)(?P<op>=~|!~|!=|=)["'](?P<value>[^"']*)["']"""
 )
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?")
 _QUANTILES = {0.5: Metric.P50, 0.95: Metric.P95, 0.99: Metric.P99}
@@ -170,6 +170,8 @@ def _is_good(selector: str) -> bool | None:
     if found is None:
         return None
     value, negated = found["value"], found["op"].startswith("!")
+    if found["label"] == "outcome":  # Micrometer: INFORMATIONAL, SUCCESS, REDIRECTION, CLIENT_ERROR, SERVER_ERROR
+        return negated if "SERVER_ERROR" in value else not negated if "SUCCESS" in value else None
     if re.match(r"\^?[(\[]?(4-)?5|\^?[(\[]?4.*5", value):
         return negated
     if re.match(r"\^?[(\[]?[123]", value) and not re.search(r"[45]", value):

@@ -163,6 +163,18 @@ def test_an_endless_pause_waits_for_a_human_and_says_so() -> None:
     assert "the rollout was progressing when the run ended (Paused: CanaryPauseStep)" in said
 
 
+def test_a_paused_rollout_stays_paused_when_it_is_released(tmp_path: Path) -> None:
+    """spec.paused holds the new template back, until somebody resumes."""
+    path = tmp_path / "rollout.yaml"
+    text = (GALLERY / "argo-no-steps.yaml").read_text()
+    path.write_text(text.replace("  replicas: 3\n", "  replicas: 3\n  paused: true\n"))
+    run = play(path)
+    assert run.summary()["rollout"]["outcome"] == "progressing"
+    assert "(Paused: manually paused)" in run.summary()["notices"][-1]
+    resumed = play(path, "release.pause_at=70s", "release.resume_at=3m")
+    assert resumed.summary()["rollout"]["outcome"] == "complete"
+
+
 def test_a_preview_that_nobody_asks_fails_its_analysis() -> None:
     """Upstream compares NaN with a successCondition, and NaN is no success: the rollout is aborted."""
     run = play(SHAPES / "argo_bluegreen.yaml", "release.promote_at=5m")

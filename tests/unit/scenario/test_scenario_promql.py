@@ -41,6 +41,16 @@ GOOD = 'sum(rate(http_requests_total{job="web",status!~"5.."}[5m]))'
             'histogram_quantile(0.99, sum by (le) (rate(istio_request_duration_milliseconds_bucket{app="web"}[1m])))',
             "p99 of all, window 1m x 1000",
         ),
+        (
+            'sum(rate(http_server_requests_seconds_count{outcome!="SERVER_ERROR"}[1m])) / '
+            "sum(rate(http_server_requests_seconds_count[1m]))",
+            "1 - error_rate of all, window 1m",
+        ),
+        (
+            'sum(rate(http_server_requests_seconds_count{outcome="SERVER_ERROR"}[1m])) / '
+            "sum(rate(http_server_requests_seconds_count[1m]))",
+            "error_rate of all, window 1m",
+        ),
         ("histogram_quantile(0.95, sum(rate(x_s_bucket[90s])) by (le)) * 1000", "p95 of all, window 1m30s x 1000"),
         (f"({BAD} * 100) / {TOTAL}", "error_rate of all, window 5m x 100"),
         ("histogram_quantile(0.5, rate(x_seconds_bucket[1m]))", "p50 of all, window 1m"),
