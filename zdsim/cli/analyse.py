@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,7 +133,10 @@ def _as_text(canary: Canary, result: Power) -> str:
         *_row("users it harms", f"{result.harmed_users:,.1f}"),
     ]
     if result.detection < 0.995:
-        lines += ["", f"A bad revision that is missed ({1.0 - result.detection:.0%}) is promoted to everyone."]
+        lines += [
+            "",
+            f"A bad revision that is missed ({100.0 * (1.0 - result.detection):.3g} %) is promoted to everyone.",
+        ]
     if canary.judge == "two_proportion" and canary.looks > 1:
         lines += ["Looking again and again raises false alarms: look once, or use --judge counts or msprt."]
     return "\n".join(lines) + "\n"
@@ -159,7 +163,16 @@ def _percent(share: float) -> str:
 
 
 def _chance(share: float, error: float) -> str:
-    return f"{100.0 * share:.1f} %" + (f"  (± {100.0 * error:.1f}, simulated)" if error else "")
+    return f"{100.0 * share:.1f} %" + (f"  ({_plus_minus()} {100.0 * error:.1f}, simulated)" if error else "")
+
+
+def _plus_minus() -> str:
+    """The sign, or its stand-in where the terminal cannot show it."""
+    try:
+        "±".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "+-"
+    return "±"
 
 
 def _span(seconds: float) -> str:

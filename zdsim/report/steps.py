@@ -111,6 +111,8 @@ def mark(event: Event) -> tuple[str, bool] | None:
             share = event.data.get("weight")
             if share == 0.0 and "to the canary" in event.message:
                 return "all to the primary", False
+            if "experiment" in event.message:
+                return "experiment", False
             return (f"{100.0 * share:.3g} %", False) if share and share < 1.0 else (_all(event.message), False)
         if event.reason == "TrafficSwitched":
             return event.message, False
@@ -143,7 +145,7 @@ def _is_analysis(event: Event) -> bool:
 
 
 def _is_progressive(event: Event) -> bool:
-    return event.reason in ("StepCompleted", "PromotionFinished", "Aborted", *_MOVES) or _is_analysis(event)
+    return event.reason in ("UpdateDetected", "NewRevisionDetected", *_MOVES) or _is_analysis(event)
 
 
 def _text(event: Event, *, sizes: bool) -> str:
@@ -166,10 +168,11 @@ def _rollout(event: Event, *, sizes: bool) -> str:
         return ""
     if event.reason == "ScaleDownDeadlinePassed":
         return f"{event.subject}: {event.message} pods" if event.data else ""
-    if event.reason == "IterationAdvanced":
-        parts = event.message.split("; ")
-        return "; ".join(part for part in parts if not part.startswith(("iteration advanced", "weights ")))
-    return _ROLLOUT[event.reason] or event.message
+    if _ROLLOUT[event.reason]:
+        return _ROLLOUT[event.reason]
+    # What Flagger says of a tick: weights are told by themselves.
+    parts = event.message.split("; ")
+    return "; ".join(part for part in parts if not part.startswith(("iteration advanced", "weights ")))
 
 
 def _analysis(event: Event) -> str:

@@ -87,12 +87,14 @@ def significant(value: float) -> str:
 
 
 def own_revisions(names: Iterable[str]) -> list[str]:
-    """Revisions without Flagger's second rows: the same template in the canary's Deployment.
+    """Revisions without copies of them: Flagger's second rows (the canary's Deployment), both sides of experiments.
 
-    >>> own_revisions(["v1", "v2", "v1-canary", "v2-canary"])
-    ['v1', 'v2']
+    >>> own_revisions(["v1", "v2", "v1-canary", "v2-canary"]), own_revisions(["v1", "v2", "baseline", "experiment"])
+    (['v1', 'v2'], ['v1', 'v2'])
     """
     known = list(names)
+    if known[-2:] == ["baseline", "experiment"]:
+        known = known[:-2]
     return [name for name in known if copied_from(name, known) is None]
 
 
