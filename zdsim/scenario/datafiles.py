@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +24,9 @@ _RATE_COLUMNS = ("rate", "rps", "requests", "value", "requests_per_second")
 
 
 def read_data_files(tree: Node, problems: list[Problem], files: list[str]) -> Node:
-    """The tree with `traffic.open.csv`, `times_file` and every empirical law's `file` replaced by what they hold."""
-    for word, target, read in (("csv", "profile", _rates), ("times_file", "times", _times)):
+    """The tree with the data files of `traffic.open` and every empirical law's `file` replaced by what they hold."""
+    sources = (("csv", "profile", _rates), ("prometheus", "profile", _range_query), ("times_file", "times", _times))
+    for word, target, read in sources:
         node = tree.find("traffic", "open", word)
         if node is None or not isinstance(node.value, str) or tree.find("traffic", "open", target) is not None:
             continue
@@ -73,7 +75,7 @@ def _read(node: Node, path: str, read: _Reader, problems: list[Problem], files: 
     problems += found[:_MAX_TOLD]
     if len(found) > _MAX_TOLD:
         problems.append(node.mark.problem("ZD1021", f"and {len(found) - _MAX_TOLD} more bad lines", path=path))
-    stand_in: list[Any] = [{"at": 0.0, "rate": 1.0}] if read is _rates else [0.0]
+    stand_in: list[Any] = [{"at": 0.0, "rate": 1.0}] if read in (_rates, _range_query) else [0.0]
     return Node(Mark(node.mark.source, node.mark.line, node.mark.column, node.mark.width), tuple(rows or stand_in))
 
 
@@ -156,6 +158,43 @@ def _rates(source: Source, problems: list[Problem]) -> list[Any]:
             continue
         rows.append({"at": at, "rate": rate})
     return rows
+
+
+def _range_query(source: Source, problems: list[Problem]) -> list[Any]:
+    """The answer of Prometheus' /api/v1/query_range: the rate of its one series, from the first sample on.
+
+    Source: Prometheus HTTP API, "Expression queries", range queries (resultType matrix).
+    """
+
+    def bad(message: str, hint: str = "") -> list[Any]:
+        problems.append(source.problem("ZD1021", message, line=1, column=1, hint=hint))
+        return []
+
+    try:
+        answer = json.loads("\n".join(source.lines))
+        series = answer["data"]["result"]
+        values = series[0]["values"]
+    except (ValueError, RecursionError) as problem:
+        return bad(f"not JSON: {problem}")
+    except (TypeError, KeyError, IndexError):
+        return bad("not the answer of a range query", "save the JSON of /api/v1/query_range with resultType matrix")
+    if len(series) != 1:
+        return bad(f"{len(series)} series, and one rate is wanted", "sum them up: sum(rate(http_requests_total[1m]))")
+    rows: list[Any] = []
+    for i, sample in enumerate(values):
+        try:
+            at, rate = float(sample[0]), float(sample[1])
+        except (TypeError, ValueError, IndexError):
+            return bad(f"sample {i} is not [time, value]: {show(sample)}")
+        if math.isnan(rate):
+            continue  # Prometheus had no data there
+        if not (math.isfinite(at) and math.isfinite(rate)) or rate < 0.0:
+            return bad(f"sample {i}: a rate is at least 0, got {show(sample)}")
+        if rows and at <= rows[-1]["at"]:
+            return bad(f"sample {i}: times must rise")
+        rows.append({"at": at, "rate": rate})
+    first = rows[0]["at"] if rows else 0.0
+    return [{"at": row["at"] - first, "rate": row["rate"]} for row in rows]
 
 
 def _rate(source: Source, number: int, cell: str, problems: list[Problem]) -> float | None:

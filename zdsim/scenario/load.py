@@ -226,7 +226,7 @@ def _beside(node: Node, name: str) -> Path:
 
 def _with_rate(tree: Node, rate: str, problems: list[Problem]) -> Node:
     """`--rate` replaces the shape of the open traffic and keeps the rest of it."""
-    for word in ("rate", "profile", "steps", "diurnal", "times", "csv", "times_file"):
+    for word in ("rate", "profile", "steps", "diurnal", "times", "csv", "prometheus", "times_file"):
         tree = without(tree, ("traffic", "open", word))
     node = Node(Mark(Source(f"--rate {rate}", rate), 1, 1, max(1, len(rate))), rate)
     try:

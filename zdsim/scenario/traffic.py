@@ -58,8 +58,8 @@ class Diurnal(Spec):
 class OpenTraffic(Spec):
     """Arrivals that do not wait for answers: exactly one of rate, profile, steps, diurnal and times gives their rate.
 
-    `profile` is piecewise linear and holds its first and last rate outside; `steps` is piecewise constant. `csv` and
-    `times_file` name files, read while loading into `profile` and `times`.
+    `profile` is piecewise linear and holds its first and last rate outside; `steps` is piecewise constant. `csv`,
+    `prometheus` and `times_file` name files, read while loading into `profile` and `times`.
     """
 
     rate: PositiveRate | None = None
@@ -68,6 +68,7 @@ class OpenTraffic(Spec):
     diurnal: Diurnal | None = None
     times_s: tuple[Seconds, ...] | None = Field(None, alias="times", max_length=MAX_TIMES)
     csv: FileName | None = Field(None, description="a file with the columns time (seconds) and rate")
+    prometheus: FileName | None = Field(None, description="the JSON answer of a Prometheus range query of one rate")
     times_file: FileName | None = Field(None, description="a file with one arrival time (seconds) per line")
     arrivals: Annotated[Arrivals, choice(Arrivals)] = Arrivals.POISSON
     dispersion: Annotated[float, Quantity("number", ge=1, le=10_000)] = Field(
@@ -82,6 +83,7 @@ class OpenTraffic(Spec):
             "diurnal": self.diurnal,
             "times": self.times_s,
             "csv": self.csv,
+            "prometheus": self.prometheus,
             "times_file": self.times_file,
         }
         given = [word for word, shape in shapes.items() if shape is not None]
@@ -92,7 +94,7 @@ class OpenTraffic(Spec):
                 (given[1],) if len(given) > 1 else (),
                 hint="for example rate: 200/s",
             )
-        for word in ("csv", "times_file"):
+        for word in ("csv", "prometheus", "times_file"):
             if shapes[word] is not None:
                 yield Finding("a file is read only while loading a scenario file", (word,))
         for word, points in (("profile", self.profile), ("steps", self.steps)):

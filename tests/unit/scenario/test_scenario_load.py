@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -347,6 +348,36 @@ def test_data_files_become_part_of_the_scenario(tmp_path: Path) -> None:
     times = loaded(tmp_path, GOOD.replace("rate: 2k/s", "times_file: times.txt")).scenario.traffic.open
     assert times is not None
     assert times.times_s == (0.1, 0.1, 7.0)
+
+
+def test_a_prometheus_range_query_is_a_rate(tmp_path: Path) -> None:
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": []}]}}
+    values = answer["data"]["result"][0]["values"]  # type: ignore[index]
+    values += [[1700000000, "100"], [1700000030, "NaN"], [1700000060.5, "250.5"]]
+    write(tmp_path, json.dumps(answer), "rate.json")
+    loaded = load_scenario(write(tmp_path, GOOD.replace("rate: 2k/s", "prometheus: rate.json")))
+    assert loaded.scenario.traffic.open is not None
+    profile = loaded.scenario.traffic.open.profile
+    assert profile is not None
+    assert [(point.at_s, point.rate) for point in profile] == [(0.0, 100.0), (60.5, 250.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not the answer of a range query"),
+        ('{"data": {"result": []}}', "not the answer of a range query"),
+        ('{"data": {"result": [{"values": []}, {"values": []}]}}', "2 series"),
+        ('{"data": {"result": [{"values": [[0, "x"]]}]}}', "sample 0"),
+        ('{"data": {"result": [{"values": [[0, "-1"]]}]}}', "at least 0"),
+        ('{"data": {"result": [{"values": [[5, "1"], [5, "1"]]}]}}', "times must rise"),
+        ('{"data": {"result": [{"values": []}]}}', "no data"),
+    ],
+)
+def test_a_bad_range_query_says_why(tmp_path: Path, text: str, says: str) -> None:
+    write(tmp_path, text, "rate.json")
+    assert says in only(tmp_path, GOOD.replace("rate: 2k/s", "prometheus: rate.json")).message
 
 
 def test_bad_lines_of_a_data_file_are_named(tmp_path: Path) -> None:
