@@ -6,7 +6,7 @@ Standard output carries the result and nothing else; progress and notices go to 
 from __future__ import annotations
 
 import json
-import re
+import math
 import shlex
 import subprocess
 import sys
@@ -191,17 +191,16 @@ def _next_steps(result: Run, folder: Path | None, command: str) -> list[str]:
 
 def _to_the_end(result: Run) -> str | None:
     """What to change to see the rollout's end, where the run was over before it: a promotion, or more time."""
-    from zdsim.report.steps import paused_at_end
+    from zdsim.report.steps import last_pause
     from zdsim.scenario.quantities import format_duration
 
     record = result.record
     if record.rollout.outcome not in ("progressing", "rolling back"):
         return None
-    promotions: list[str] = [
-        found for line in record.notices for found in re.findall(r"-s (release\.promote_at=\S+)", line)
-    ]
-    if promotions and paused_at_end(record):
-        return promotions[0]
+    pause = last_pause(record)
+    if pause is not None and any("it will wait for ever" in line for line in record.notices):
+        wait_s = min(60.0, 0.5 * (record.duration_s - pause.time_s))
+        return f"release.promote_at={format_duration(math.ceil(pause.time_s + wait_s))}"
     return f"run.duration={format_duration(2.0 * record.duration_s)}"
 
 

@@ -71,7 +71,7 @@ def steps(record: RunRecord) -> list[Step]:
     by_weight = any(event.reason == "WeightWritten" for event in record.events)
     found: list[tuple[float, str]] = []
     last_move = ""
-    pause = _last_pause(record)
+    pause = last_pause(record)
     for event in record.events:
         text = "pause, until the run ends" if event is pause else _text(event, sizes=not by_weight)
         if not text:
@@ -131,10 +131,10 @@ def _all(message: str) -> str:
 
 def paused_at_end(record: RunRecord) -> bool:
     """Was the rollout waiting in a pause when the run ended?"""
-    return _last_pause(record) is not None
+    return last_pause(record) is not None
 
 
-def _last_pause(record: RunRecord) -> Event | None:
+def last_pause(record: RunRecord) -> Event | None:
     """The pause that the run's end met."""
     phases = [event for event in record.events if event.kind is EventKind.CONDITION]
     return phases[-1] if phases and phases[-1].reason in ("Paused", "DeploymentPaused") else None
@@ -189,4 +189,4 @@ def _analysis(event: Event) -> str:
             return event.message.replace(": nan (", ": no data (")
 
 
-__all__ = ["MAX_STEPS", "Step", "mark", "paused_at_end", "shortened", "steps"]
+__all__ = ["MAX_STEPS", "Step", "last_pause", "mark", "paused_at_end", "shortened", "steps"]

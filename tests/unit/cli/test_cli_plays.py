@@ -105,3 +105,27 @@ def test_no_edit_of_a_scenario_ends_in_a_traceback(
     (tmp_path / "edited.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
     assert zdsim.cli.run(["run", str(tmp_path / "edited.yaml"), "--json"]) in (0, 2)
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        ("{kind: canary, weights: [50%, 100%], hold: 1h}", "-s run.duration=1m"),
+        ("{kind: canary, steps: [{weight: 50%}, {pause: true}]}", "-s release.promote_at="),
+    ],
+)
+def test_a_rollout_that_is_not_over_tells_how_to_see_its_end(
+    strategy: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(
+        "name: web\nservice: {deployment: {replicas: 2}}\nprocess: {startup: 1s}\ntraffic: {open: {rate: 20/s}}\n"
+        f"release: {{at: 5s, strategy: {strategy}}}\nrun: {{duration: 30s}}\n",
+        encoding="utf-8",
+    )
+    assert zdsim.cli.run(["run", str(path), "--no-files", "--plane", "reference"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "50 % of requests to v2" in out
+    assert "pause, until the run ends" in out
+    assert "paused when the run ended" in out
+    assert told in out
