@@ -121,6 +121,8 @@ class Stage:
         except RefusedError as refused:
             self._act("Refused", str(refused))
             return
+        if action == "retry":  # the decision is taken back: what counts is what comes of it now
+            self.detected_s = self.decided_s = None
         self._act("".join(word.capitalize() for word in action.split("_")), done)
 
     def _undo(self) -> None:

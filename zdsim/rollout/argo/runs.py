@@ -16,11 +16,13 @@ __all__ = ["background_run_due", "needs_new_analysis_run"]
 def needs_new_analysis_run(run: RunView | None, status: RolloutStatus) -> bool:
     """A run must be created (`needsNewAnalysisRun`): none yet, or one was inconclusive or aborted and it goes on.
 
-    A controller pause without blue-green's own condition means an inconclusive run was already answered by a pause.
+    A controller pause without a condition of a pause step or of blue-green's own means an inconclusive run was already
+    answered by a pause. With one, the run is news: the rollout must stop, not measure until it likes the answer.
     """
     if run is None:
         return True
-    if status.controller_pause and status.pause(PauseReason.BLUE_GREEN_PAUSE) is None:
+    planned = (PauseReason.CANARY_PAUSE_STEP, PauseReason.BLUE_GREEN_PAUSE)
+    if status.controller_pause and all(status.pause(reason) is None for reason in planned):
         return run.phase == "Inconclusive"
     return status.aborted_at_s is not None
 

@@ -320,8 +320,8 @@ def test_when_a_run_is_created() -> None:
     resumed = replace(MID, controller_pause=True)
     assert needs_new_analysis_run(unsure, resumed)
     assert not needs_new_analysis_run(RunView("r", RunPhase.RUNNING), resumed)
-    pause = PauseCondition(PauseReason.BLUE_GREEN_PAUSE, 0.0)
-    assert not needs_new_analysis_run(unsure, replace(resumed, pauses=(pause,)))
+    for reason in (PauseReason.BLUE_GREEN_PAUSE, PauseReason.CANARY_PAUSE_STEP):  # paused for another reason: news
+        assert not needs_new_analysis_run(unsure, replace(resumed, pauses=(PauseCondition(reason, 0.0),)))
 
 
 def test_background_run_waits_for_its_step() -> None:

@@ -1,0 +1,94 @@
+"""Generic canaries and blue-greens in a world: what their analyses see, and what an unclear answer does."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zdsim.api import Run, simulate
+from zdsim.scenario.load import load_scenario
+
+SCENARIO = """
+name: generic
+service:
+  deployment:
+    name: web
+    replicas: 6
+    preStop: {sleep: {seconds: 5}}
+    readinessProbe: {periodSeconds: 5}
+traffic: {open: {rate: 100/s}}
+run: {duration: 8m, baseline: false}
+release:
+  at: 60s
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def play(folder: Path, release: str) -> Run:
+    path = folder / "scenario.yaml"
+    path.write_text(SCENARIO + textwrap.indent(textwrap.dedent(release), "  "))
+    return simulate(load_scenario(path))
+
+
+def outcome(run: Run) -> Any:
+    return run.summary()["rollout"]["outcome"]
+
+
+def reasons(run: Run) -> list[str]:
+    return [event.reason for event in run.record.events if event.time_s >= 60.0]
+
+
+def test_too_few_requests_are_never_promoted(folder: Path) -> None:
+    """D2. No answer is no yes, even if it comes in the very moment in which a pause ends."""
+    run = play(folder, "strategy: {kind: canary, weights: [0.1%, 100%]}")
+    assert outcome(run) == "progressing"
+    assert run.summary()["blast_radius"]["peak_weight"] < 0.05
+    assert "(Paused: InconclusiveAnalysisRun)" in run.summary()["notices"][-1]
+
+
+def test_the_analysis_begins_with_the_first_weight(folder: Path) -> None:
+    """Pods that take two minutes to start are waited for; nothing of them could be measured before."""
+    run = play(folder, "bug: {slow_start: 60}\nstrategy: {kind: canary, weights: [20%, 100%]}")
+    assert outcome(run) == "complete"
+    said = reasons(run)
+    assert said.index("WeightWritten") < said.index("AnalysisRunStarted")
+    assert "MeasurementInconclusive" not in said
+
+
+def test_a_canary_s_experiment_gets_the_requests_of_its_pods(folder: Path) -> None:
+    run = play(
+        folder,
+        """
+        strategy:
+          kind: canary
+          steps:
+            - experiment: {duration: 2m, replicas: 2, analysis: {count: 2, interval: 30s}}
+            - {weight: 50%, hold: 30s}
+            - {weight: 100%}
+        """,
+    )
+    assert outcome(run) == "complete"
+    routed = run.record.counts.routed[100:170].sum(axis=0)
+    share = routed[2:4] / routed.sum()  # baseline and new: 2 pods each beside 6
+    assert all(abs(one - 0.2) < 0.02 for one in share)
+
+
+def test_a_ratio_after_the_switch_looks_back_at_stable(folder: Path) -> None:
+    """Nobody asks stable any more: its numbers are those of the last window before the switch."""
+    analysis = "{window: 30s, metrics: [{metric: p95, max_ratio: 2}]}"
+    strategy = f"strategy: {{kind: blue_green, confidence: 3m, analysis: {{post: {analysis}}}}}"
+    run = play(folder, f"bug: {{slow_factor: 4}}\n{strategy}")
+    assert outcome(run) == "rolled back"
+    failed = next(event.message for event in run.record.events if event.reason == "MeasurementFailed")
+    assert "times stable's" in failed
+
+
+def test_a_retry_takes_the_decision_back(folder: Path) -> None:
+    run = play(folder, "abort_at: 2m\nretry_at: 3m\nstrategy: {kind: canary, weights: [20%, 100%]}")
+    assert outcome(run) == "complete"
+    assert run.summary()["rollback"]["decided_s"] is None
