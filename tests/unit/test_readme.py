@@ -16,7 +16,9 @@ from zdsim.errors import ExitCode
 from zdsim.measure.comparison import Played, cell_of, compare
 from zdsim.measure.summary import summarise
 from zdsim.report.files import FILES
+from zdsim.scenario.analysis import Observability
 from zdsim.scenario.load import load_scenario
+from zdsim.scenario.model import Scenario
 from zdsim.scenario.release import Release
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +64,12 @@ def test_its_strategies_can_be_written() -> None:
     for one in found:
         release = YAML(typ="safe", pure=True).load(one)
         Release.model_validate(release)
+
+
+def test_its_map_of_metrics_can_be_written() -> None:
+    (text,) = re.findall(r"```yaml\n(service: .*?)```", README, flags=re.S)
+    Observability.model_validate(YAML(typ="safe", pure=True).load(text)["analysis"])
+    assert "analysis" in Scenario.model_fields
 
 
 def test_its_python_can_be_typed() -> None:
