@@ -23,6 +23,7 @@ from zdsim.plane.config import PlaneRecord
 from zdsim.rollout.argo.state import RunPhase
 from zdsim.run.gates import Reader, Reading, answer, measure
 from zdsim.run.rollout_spec import ArgoMetricCheck, Check
+from zdsim.run.smoke import Tester
 from zdsim.run.templates import memory_base, memory_limit
 from zdsim.scenario.analysis import Analysis, MetricCheck
 
@@ -52,6 +53,7 @@ class _Run:
     spec: RunSpec
     checks: dict[str, MetricCheck]
     status: machine.RunStatus
+    reader: Reader
     over: bool = False
     token: int = 0
 
@@ -102,10 +104,13 @@ class AnalysisRuns:
             RunSpec(metrics=metrics, dry_run=check.dry_run),
             checks,
             machine.RunStatus(),
+            self._reader,
         )
         self._runs[name] = run
         self._tell(run, RunPhase.RUNNING, "")
         if check.smoke is not None:
+            tester = Tester(self._world, check.smoke, new, self._world.clock.now)
+            run.reader = replace(self._reader, record=tester.record)
             self._world.clock.call_in(check.smoke.duration_s, lambda: self._smoked(run))
         else:
             self._measure_from_now(run)
@@ -196,7 +201,7 @@ class AnalysisRuns:
         """What the query of an AnalysisTemplate's metric comes to: a vector where its condition asks for one."""
         if one.answer is None:
             return AnalysisPhase.SUCCESSFUL
-        value = answer(self._reader, one.answer, now=self._world.clock.now, new=run.new, stable=run.stable)
+        value = answer(run.reader, one.answer, now=self._world.clock.now, new=run.new, stable=run.stable)
         conditions = f"{one.metric.success_condition} {one.metric.failure_condition}"
         result: Value = [value] if "result[" in conditions or "(result" in conditions else value
         phase = evaluate_result(result, one.metric.success_condition, one.metric.failure_condition)
@@ -209,7 +214,7 @@ class AnalysisRuns:
 
     def _read(self, run: _Run, analysis: Analysis, check: MetricCheck) -> Reading:
         now = self._world.clock.now
-        return measure(self._reader, analysis, check, now=now, since_s=run.since_s, new=run.new, stable=run.stable)
+        return measure(run.reader, analysis, check, now=now, since_s=run.since_s, new=run.new, stable=run.stable)
 
     def _score(self, run: _Run, analysis: Analysis) -> Reading:
         """Groups of metrics weighed into one number, 0 to 100; a critical metric that fails makes it 0."""

@@ -146,12 +146,13 @@ class BlueGreen(Spec):
         pre = self.analysis.pre
         if pre is not None and not pre.ends:
             yield _endless(("analysis", "pre"))
-        if pre is not None and self.smoke is not None and pre.min_requests > self.smoke.requests:
+        seen = 0.0 if pre is None or self.smoke is None else self.smoke.requests * pre.window_s / self.smoke.duration_s
+        if pre is not None and self.smoke is not None and pre.min_requests > seen:
             yield Finding(
-                f"before the switch only the smoke test sends requests ({self.smoke.requests}), fewer than "
+                f"before the switch only the smoke test sends requests ({seen:.4g} in a window), fewer than "
                 f"min_requests ({pre.min_requests}): always inconclusive",
                 ("analysis", "pre"),
-                f"set min_requests to at most {self.smoke.requests}, or smoke.requests higher",
+                f"set min_requests to at most {int(seen)}, or smoke.requests higher",
                 "ZD2009",
             )
         elif pre is not None and self.smoke is None and pre.min_requests > 0:

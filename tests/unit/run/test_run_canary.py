@@ -92,3 +92,16 @@ def test_a_retry_takes_the_decision_back(folder: Path) -> None:
     run = play(folder, "abort_at: 2m\nretry_at: 3m\nstrategy: {kind: canary, weights: [20%, 100%]}")
     assert outcome(run) == "complete"
     assert run.summary()["rollback"]["decided_s"] is None
+
+
+def test_a_preview_is_measured_by_its_smoke_test(folder: Path) -> None:
+    """Nobody else asks it: a slow revision is seen before the switch, and exposed to no one."""
+    analysis = "{count: 2, interval: 20s, metrics: [{metric: p99, max: 500ms}, {metric: p50, max_ratio: 2}]}"
+    strategy = f"strategy: {{kind: blue_green, smoke: {{requests: 300, duration: 60s}}, analysis: {{pre: {analysis}}}}}"
+    assert outcome(play(folder, strategy)) == "complete"
+    bad = play(folder, f"bug: {{slow_factor: 4}}\n{strategy}")
+    assert outcome(bad) == "rolled back"
+    assert bad.summary()["blast_radius"]["exposed_users"] == 0
+    failed = [event.message for event in bad.record.events if event.reason == "MeasurementFailed"]
+    assert any("p99" in one for one in failed)
+    assert any("times stable's" in one for one in failed)

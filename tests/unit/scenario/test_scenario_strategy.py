@@ -202,7 +202,10 @@ def test_what_is_refused(tmp_path: Path, strategy: str, message: str) -> None:
         ),
         ("{strategy: {kind: canary, analysis: {interval: 2m}}}", "interval (2m) is longer than window (1m)"),
         ("{promote_at: 2m}", "promote_at[0]: has no effect"),
-        ("{strategy: {kind: blue_green, analysis: {pre: {count: 3}}}}", "before the switch only the smoke test"),
+        (
+            "{strategy: {kind: blue_green, analysis: {pre: {count: 3, min_requests: 200}}}}",
+            "before the switch only the smoke test",
+        ),
     ],
 )
 def test_what_is_warned_of(tmp_path: Path, release: str, message: str) -> None:
