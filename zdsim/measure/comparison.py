@@ -192,17 +192,17 @@ def _contender(who: Played, columns: Mapping[str, _Column], level: float) -> dic
         "dropped": sum(cell.dropped for cell in who.cells),
         "outcomes": dict(sorted(Counter(cell.outcome for cell in who.cells).items())),
         "by_cause": dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
-        "measures": {key: _estimate(column, level) for key, column in columns.items()},
+        "measures": {key: _estimate(column, level, share=key == EXPOSED) for key, column in columns.items()},
     }
 
 
-def _estimate(column: _Column, level: float) -> dict[str, Any]:
+def _estimate(column: _Column, level: float, *, share: bool) -> dict[str, Any]:
     found = paired.mean(column.values, level=level)
     interval, method = found.interval, "t"
     if column.rare:
         assert column.events is not None
         interval, method = paired.rare_rate(int(column.events.sum()), column.exposure, level=level), "poisson"
-    elif column.events is not None and interval is not None:
+    elif (share or column.events is not None) and interval is not None:
         interval = interval._replace(low=max(0.0, interval.low))  # no share is negative
     known = column.values[~np.isnan(column.values)]
     return {
@@ -233,6 +233,10 @@ def _difference(one: Measure, a: _Column, b: _Column, level: float, n_pairs: int
     d = paired.difference(a.values, b.values, level=level)
     ratio = paired.ratio_of_means(a.values, b.values, level=level)
     interval, p, method = d.interval, d.p, "paired t"
+    flips = paired.sign_flip_p(a.values, b.values)
+    if d.sd == 0.0 and flips is not None and p is not None:
+        # The same difference in every replication (percentiles come in bins): a t test sees no luck, the signs do.
+        p, method = max(p, flips), "sign flip"
     if a.rare and b.rare:
         assert a.events is not None
         assert b.events is not None
@@ -250,7 +254,7 @@ def _difference(one: Measure, a: _Column, b: _Column, level: float, n_pairs: int
         "sd": d.sd,
         "method": method,
         "p": p,
-        "sign_flip_p": paired.sign_flip_p(a.values, b.values),
+        "sign_flip_p": flips,
         "equal": d.equal,
         "ratio": None if ratio is None else ratio.ratio,
         "ratio_low": None if ratio is None or ratio.interval is None else ratio.interval.low,

@@ -48,6 +48,14 @@ def test_nobody_is_best_where_the_runner_up_is_too_near() -> None:
     assert row["needed_replications"] == rank["needed_replications"]
 
 
+def test_the_same_difference_every_time_still_needs_replications() -> None:
+    """Binned percentiles differ by one bin in both of two replications: no proof yet; in eight of eight, it is."""
+    for n, distinguishable in ((2, False), (8, True)):
+        found = comparison(a=cells(n, mixed_version_s=10.0), b=cells(n, mixed_version_s=11.0))
+        (row,) = [one for one in found["differences"] if one["measure"] == "mixed_version_s"]
+        assert row["distinguishable"] is distinguishable
+
+
 def test_two_that_are_equal_are_best_together() -> None:
     found = comparison(a=cells(mixed_version_s=0.0), b=cells(mixed_version_s=30.0), c=cells(mixed_version_s=0.0))
     assert found["ranking"]["mixed_version_s"]["best"] == ["a", "c"]
