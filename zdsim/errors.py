@@ -38,6 +38,7 @@ CODES: dict[str, str] = {
     "ZD1030": "a manifest without a Deployment",
     "ZD1031": "a manifest with several Deployments and no choice between them",
     "ZD1032": "a Rollout, AnalysisTemplate or Canary that its own controller would refuse",
+    "ZD1033": "a condition of an analysis cannot be read",
     # 11xx: gates and thresholds
     "ZD1101": "a threshold that cannot be read",
     # 20xx: a manifest or scenario that can be used, with something its author should know

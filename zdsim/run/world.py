@@ -30,7 +30,7 @@ from zdsim.run.engine import DeploymentEngine, Engine
 from zdsim.run.faults import Faults
 from zdsim.run.flagger_engine import FlaggerEngine
 from zdsim.run.laws import Luck, table
-from zdsim.run.plane_config import bugs_of, flagger_of
+from zdsim.run.plane_config import bugs_of, flagger_of, is_routed
 from zdsim.run.release import Stage
 from zdsim.run.rollout_engine import RolloutEngine
 from zdsim.run.rollout_spec import played_of
@@ -217,7 +217,7 @@ class World:
             law = self.faults.lag if self.faults.lag is not None else router.lag
             return self.luck.draw(law, stream, number)
 
-        service, pace = ServiceLaws.measured(seed, lag=lag), Pace(min_sync_s=router.min_sync_s)
+        service, pace = ServiceLaws.measured(seed, lag=lag), Pace(min_sync_s=self._min_sync_s)
         proxies = [
             KubeProxy(
                 self.clock,
@@ -240,6 +240,14 @@ class World:
             name=self.scenario.deployment.name,
         )
         return proxies
+
+    @property
+    def _min_sync_s(self) -> float:
+        """kube-proxy's pace; a router that splits requests hears of endpoints as they come, unless it is said."""
+        router = self.scenario.router
+        if is_routed(self.scenario) and "min_sync_s" not in router.model_fields_set:
+            return 0.0
+        return router.min_sync_s
 
     def _law(self, law: AnyLaw) -> Law:
         return lambda stream, number: self.luck.draw(law, stream, number)

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
 from zdsim.scenario.fields import Factor, Flag, Name, PositiveSeconds, Quantity, Seconds, Text, Whole, choice
-from zdsim.scenario.quantities import format_duration
+from zdsim.scenario.quantities import QuantityError, format_duration, parse_share
 from zdsim.scenario.spec import Assumed, Finding, Spec
 
 
@@ -133,6 +133,19 @@ Limit = Annotated[float, _Limit()]
 Slope = Annotated[float, _Limit(per_minute=True)]
 
 
+def _percent_too(value: Any) -> Any:
+    """`70%` is 0.7 of the stable revision's; other checks follow."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return parse_share(value)
+        except QuantityError:
+            return value
+    return value
+
+
+Ratio = Annotated[Factor, BeforeValidator(_percent_too)]
+
+
 class MetricCheck(Spec):
     """One metric and what is too much of it.
 
@@ -145,8 +158,8 @@ class MetricCheck(Spec):
     of: Annotated[Of, choice(Of)] = Of.NEW
     max: Limit | None = Field(None, description="fails above, in the metric's unit")
     min: Limit | None = Field(None, description="fails below, in the metric's unit")
-    max_ratio: Factor | None = Field(None, description="fails above so many times the stable revision's")
-    min_ratio: Factor | None = Field(None, description="fails below so many times the stable revision's")
+    max_ratio: Ratio | None = Field(None, description="fails above so many times the stable revision's")
+    min_ratio: Ratio | None = Field(None, description="fails below so many times the stable revision's")
     max_slope: Slope | None = Field(None, description="fails when it grows faster, in the metric's unit per minute")
     judge: Annotated[Judge, choice(Judge)] = Judge.THRESHOLD
     alpha: Annotated[float, Quantity("share", gt=0, lt=1)] = Field(0.05, description="false alarms that are accepted")

@@ -95,6 +95,9 @@ class ArgoMetric(Spec):
     provider: Provider
 
     def conflicts(self) -> Iterator[Finding]:
+        for word, text in (("successCondition", self.success_condition), ("failureCondition", self.failure_condition)):
+            if text and not ARG.search(text):
+                yield from _unreadable(word, text)
         count, failures = _number(self.count, 0), _number(self.failure_limit, 0)
         inconclusive, successes = _number(self.inconclusive_limit, 0), _number(self.consecutive_success_limit, 0)
         if count is None or failures is None or inconclusive is None or successes is None:
@@ -111,6 +114,16 @@ class ArgoMetric(Spec):
             yield _refused(f"count ({count}) must be at least {limits} ({least})", "count")
         if 0 < count < inconclusive:
             yield _refused(f"count ({count}) must be at least inconclusiveLimit ({inconclusive})", "count")
+
+
+def _unreadable(word: str, condition: str) -> Iterator[Finding]:
+    """Why a condition cannot be evaluated: upstream would find out at the first measurement."""
+    from zdsim.analysis.conditions import ConditionError, compile_condition  # a parser: only where there are conditions
+
+    try:
+        compile_condition(condition)
+    except ConditionError as problem:
+        yield Finding(f"column {problem.column}: {problem.message}", (word,), problem.hint, "ZD1033")
 
 
 def _number(value: int | str | None, default: int) -> int | None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 
 from zdsim.errors import ScenarioError, Severity
 from zdsim.scenario import Loaded, Scenario, load_scenario
 from zdsim.scenario.analysis import Metric, Of
 from zdsim.scenario.argo import ArgoBlueGreen, ArgoCanary, ArgoRollout, StepKind
-from zdsim.scenario.argo_analysis import resolved
+from zdsim.scenario.argo_analysis import ArgoMetric, resolved
 from zdsim.scenario.argo_routing import RouterKind
 from zdsim.scenario.played import measured
 from zdsim.scenario.schema import scenario_schema
@@ -256,3 +257,25 @@ def test_a_rollout_written_into_the_scenario_fits_the_schema() -> None:
     assert scenario.rollout is not None
     document = {"rollout": json.loads(json.dumps(scenario.rollout.model_dump(mode="json", exclude_none=True)))}
     assert not list(jsonschema.Draft7Validator(scenario_schema()).iter_errors(document))
+
+
+@pytest.mark.parametrize(
+    ("condition", "column", "says"),
+    [
+        ("resutl[0] >= 0.95", 1, "unknown name"),
+        ("result[0] >= ", 14, ""),
+        ("result[0] => 0.95", 11, ""),
+    ],
+)
+def test_a_condition_that_cannot_be_read_is_told_before_the_run(condition: str, column: int, says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ArgoMetric.model_validate(
+            {"name": "rate", "successCondition": condition, "provider": {"prometheus": {"query": "up"}}}
+        )
+    assert f"column {column}" in str(refused.value)
+    assert says in str(refused.value)
+
+
+def test_a_condition_with_arguments_is_read_once_they_are_known() -> None:
+    metric = {"name": "rate", "successCondition": "result[0] >= {{args.least}}", "provider": {"web": {}}}
+    assert ArgoMetric.model_validate(metric).success_condition == "result[0] >= {{args.least}}"

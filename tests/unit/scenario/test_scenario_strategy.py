@@ -221,7 +221,7 @@ release:
     steps: [{weight: 5%, hold: 2m}, {pause: true}, {weight: 50%}, {analysis: {count: 3}}]
     sticky: cookie
     match: {share: 1%, classes: [buy]}
-    analysis: {metrics: [{metric: conversion, judge: two_proportion}, {metric: revenue, min_ratio: 0.8}]}
+    analysis: {metrics: [{metric: conversion, judge: two_proportion}, {metric: revenue, min_ratio: 80%}]}
   promote_at: [4m]
   abort_at: 8m
   bug: {conversion_factor: 70%}
