@@ -2,8 +2,8 @@
 
 Held against the recordings under `recorded/controlplane` (client limits 20/s, burst 30) and, all but unlimited,
 `recorded/controlplane_hiqps`: the order of sizes exactly where the repetitions agree among themselves, bounds and times
-elsewhere. Every latency is a recorded quantile; which of the recorded quantities stands for a hop and which for a write was
-chosen with these figures in sight. What does not agree stands in `DEVIATIONS`; see `controlplane.md`.
+elsewhere. Every latency is a recorded quantile; which of the recorded quantities stands for a hop and which for a
+write was chosen with these figures in sight. What does not agree stands in `DEVIATIONS`; see `controlplane.md`.
 """
 
 from __future__ import annotations
