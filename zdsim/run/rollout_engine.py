@@ -138,7 +138,7 @@ class RolloutEngine:
     def set_weight(self, canary: int, status: RolloutStatus) -> None:
         """The router hears of a weight and follows after its lag."""
         world, weights = self._world, status.weights
-        most = float(self._played.strategy.max_weight) if hasattr(self._played.strategy, "max_weight") else 100.0
+        most = float(self._played.max_weight)
         new = self._controller.spec.template if weights is None else weights.canary_template
         stable = (status.stable or new) if weights is None else weights.stable_template
         parts = {self._revision(stable or new): 1.0}

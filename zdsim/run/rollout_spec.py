@@ -62,7 +62,7 @@ class Played:
     Attributes:
         services: roles that the strategy uses.
         checks: by the name in the spec.
-        matches, mirrors: share of users (or requests) of a managed route, by its name.
+        match: whom a managed header route means; None where nobody said.
     """
 
     name: str
@@ -73,6 +73,11 @@ class Played:
     progress_deadline_abort: bool = False
     rollback_window: int | None = None
     switch_lag: AnyLaw | None = None  # before the routers' own, for a switch of the active service
+
+    @property
+    def max_weight(self) -> int:
+        """The weight that stands for all requests."""
+        return self.strategy.max_weight if isinstance(self.strategy, CanaryStrategy) else argo.MAX_WEIGHT
 
     @property
     def routed(self) -> bool:
