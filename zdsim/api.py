@@ -197,21 +197,29 @@ class Verification:
 
 
 def simulate(
-    scenario: Loaded | Scenario, seed: int | None = None, *, plane: str = "auto", progress: Progress | None = None
+    scenario: str | Path | Loaded | Scenario,
+    seed: int | None = None,
+    *,
+    plane: str = "auto",
+    progress: Progress | None = None,
 ) -> Run:
     """Play a scenario once.
 
     Args:
-        scenario: from `load_scenario`.
+        scenario: a file, or from `load_scenario`.
         seed: instead of the scenario's.
         plane: who plays the requests: `kernel`, `reference`, or `auto`.
         progress: called now and then with the share that is done.
 
     Raises:
-        ZdsimError: the scenario cannot be played as asked.
+        ZdsimError: the scenario cannot be loaded or played as asked.
     """
     from zdsim.run import simulate as play
 
+    if isinstance(scenario, str | Path):
+        from zdsim.scenario.load import load_scenario
+
+        scenario = load_scenario(scenario)
     return Run(play(scenario, seed, plane=plane, progress=progress))
 
 

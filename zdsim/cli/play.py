@@ -21,7 +21,7 @@ import click
 from rich.console import Console
 
 from zdsim.cli.app import emit
-from zdsim.errors import ExitCode
+from zdsim.errors import ExitCode, Severity
 
 if TYPE_CHECKING:
     from zdsim.api import Run
@@ -151,6 +151,10 @@ def _play(
     if as_json and not quiet:
         for notice in loaded.notices:
             print(notice, file=sys.stderr)
+    elif quiet:
+        for notice in loaded.notices:
+            if notice.severity is Severity.WARNING:
+                print(notice, file=sys.stderr)
     with progress_bar(scenario.name, quiet=quiet, color=color) as progress:
         result = api.simulate(loaded, seed, plane=plane, progress=progress)
         if folder is not None:

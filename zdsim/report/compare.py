@@ -17,7 +17,7 @@ from rich.text import Text
 from zdsim.measure.comparison import DROPPED
 from zdsim.report import compare_words as words
 from zdsim.report.compare_advice import Advice, Aim, Verdict
-from zdsim.report.terminal import Glyphs, glyphs
+from zdsim.report.terminal import Glyphs, commands, glyphs
 from zdsim.report.units import MISSING, percent, plural
 
 MAX_PAIRS = 6  # of contenders whose difference is shown; all are in the JSON
@@ -58,9 +58,7 @@ def compare_text(
     parts += _listing("Notes", result.get("notes", ()), signs)
     if files is not None:
         parts += [_heading("Files"), _indent(Text(files))]
-    if next_steps:
-        parts += [_heading("Next"), _indent(Group(*(Text(step) for step in next_steps)))]
-    text = _rendered(console, Group(*parts))
+    text = _rendered(console, Group(*parts)) + commands(console, next_steps)
     return text if signs.good == "✓" else text.replace("±", "+-")
 
 

@@ -45,7 +45,7 @@ def run_html(record: RunRecord, summary: Mapping[str, Any]) -> str:
     return environment.from_string(_TEMPLATE).render(
         record=record,
         versions=own,
-        headline=headline(summary, UNICODE).plain,
+        headline=headline(record, summary, UNICODE).plain,
         image=base64.b64encode(figure.image(figure.timeline(record), "png")).decode("ascii"),
         whys=explain(record.counts, buggy=errs_more(record.scenario)),
         latency=[(name, [milliseconds(at[p]) for p in ("p50", "p95", "p99")]) for name, at in rows],

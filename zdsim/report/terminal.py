@@ -73,8 +73,8 @@ def run_text(
     """
     signs = glyphs(console.encoding)
     if quiet:
-        return _rendered(console, headline(summary, signs))
-    parts: list[RenderableType] = [_title(record, signs), Text(), headline(summary, signs)]
+        return _rendered(console, headline(record, summary, signs))
+    parts: list[RenderableType] = [_title(record, signs), Text(), headline(record, summary, signs)]
     parts += _drops(record, summary, signs, console.width)
     parts += _steps(record)
     parts += [_heading("Blast radius"), _facts(_blast_radius(summary))]
@@ -85,12 +85,17 @@ def run_text(
     parts += _listing("Notices", record.notices)
     if files is not None:
         parts += [_heading("Files"), _indent(Text(files))]
-    if next_steps:
-        parts += [_heading("Next"), _indent(Group(*(Text(step) for step in next_steps)))]
-    return _rendered(console, Group(*parts))
+    return _rendered(console, Group(*parts)) + commands(console, next_steps)
 
 
-def headline(summary: Mapping[str, Any], signs: Glyphs) -> Text:
+def commands(console: Console, next_steps: Sequence[str]) -> str:
+    """Commands worth a try, each on one line however long: they are there to be copied."""
+    if not next_steps:
+        return ""
+    return _rendered(console, _heading("Next")) + "".join(f"  {step}\n" for step in next_steps)
+
+
+def headline(record: RunRecord, summary: Mapping[str, Any], signs: Glyphs) -> Text:
     """The one line that matters most."""
     asked = summary["requests"]
     total, dropped = asked["total"], asked["dropped"]
@@ -109,18 +114,26 @@ def headline(summary: Mapping[str, Any], signs: Glyphs) -> Text:
         line.append(f"\n  95 % interval {limits}, taking requests as independent.", style="dim")
     excess = asked["excess_dropped"]
     if excess is not None and dropped:
-        line.append(f"\n  {_excess(excess, dropped)}")
+        line.append(f"\n  {_excess(excess, dropped, *_disturbance(record))}")
     return line
 
 
-def _excess(excess: int, dropped: int) -> str:
+def _disturbance(record: RunRecord) -> tuple[str, str]:
+    """What the baseline of a run is without, and the pronoun for it."""
+    faults = bool(record.scenario.get("faults"))
+    if record.rollout.start_s is None and faults:
+        return "the injected faults", "them"
+    return ("the deployment and the injected faults", "them") if faults else ("the deployment", "it")
+
+
+def _excess(excess: int, dropped: int, culprit: str, it: str) -> str:
     if excess == dropped:
-        return "All of them because of the deployment: without it, this seed drops none."
+        return f"All of them because of {culprit}: without {it}, this seed drops none."
     if excess <= 0:
-        return "None of them because of the deployment: without it, this seed drops as many" + (
+        return f"None of them because of {culprit}: without {it}, this seed drops as many" + (
             "." if not excess else f", and {count(-excess)} more."
         )
-    return f"{count(excess)} of them because of the deployment: without it, this seed drops {count(dropped - excess)}."
+    return f"{count(excess)} of them because of {culprit}: without {it}, this seed drops {count(dropped - excess)}."
 
 
 def _title(record: RunRecord, signs: Glyphs) -> Text:

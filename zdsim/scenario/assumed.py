@@ -19,7 +19,7 @@ from zdsim.scenario.played import assumed_measures
 from zdsim.scenario.quantities import format_duration, format_rate
 from zdsim.scenario.spec import Assumed, Spec
 
-_DECISIVE = re.compile(r"process\.(startup|on_sigterm)|traffic\.classes\[\d+\]\.work|router\.lag")
+_DECISIVE = re.compile(r"process\.(startup|on_sigterm)|traffic\.classes\[\d+\]\.work|router\.(lag|min_sync)")
 
 
 def assumed_lines(scenario: Scenario) -> Iterator[str]:

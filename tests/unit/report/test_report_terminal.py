@@ -98,6 +98,23 @@ def test_drops_that_the_deployment_did_not_do_are_told_apart() -> None:
     assert "because of the deployment" not in told(replace(record, baseline=None))
 
 
+def test_injected_faults_are_not_blamed_on_the_deployment() -> None:
+    """The baseline is without both, so both are named; without a release, only the faults are."""
+    record = replace(
+        RECORDS["rolling"], scenario={**RECORDS["rolling"].scenario, "faults": [{"kind": "database_down"}]}
+    )
+    record = replace(record, baseline=record.counts)
+    assert "because of the deployment and the injected faults" in " ".join(told(record).split())
+    alone = replace(record, rollout=replace(record.rollout, start_s=None, end_s=None, outcome="none"))
+    assert "because of the injected faults" in " ".join(told(alone).split())
+    assert "because of the deployment" not in " ".join(told(alone).split())
+
+
+def test_commands_are_on_one_line_each() -> None:
+    step = "try the remedy:  zdsim run some/deep/folder/scenario.yaml -s service.deployment.preStop.sleep.seconds=2"
+    assert f"\n  {step}\n" in told(RECORDS["rolling"], width=60, next_steps=(step,))
+
+
 def test_quiet_is_the_headline_alone() -> None:
     assert len(told(RECORDS["rolling"], quiet=True).strip().split("\n")) <= 3
 
