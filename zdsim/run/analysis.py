@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zdsim.analysis import run as machine
 from zdsim.analysis.conditions import Value
@@ -248,6 +249,17 @@ class AnalysisRuns:
             self._world.clock.now, EntryKind.ANALYSIS, f"analysis/{run.name}", reason, message, **data
         )
 
+    def _busy_share(self, record: PlaneRecord, windows: int) -> NDArray[np.float64] | None:
+        """Work begun as a share of what a revision's workers could do: its rate is how busy they are."""
+        if not record.service_sum.size:
+            return None
+        world = self._world
+        workers = world.scenario.process.workers
+        rows = record.service_sum.shape[1]
+        could = [workers * max(1, world.pods_of(row)) for row in range(rows - 1)]
+        share: NDArray[np.float64] = record.service_sum[:windows] / np.array([*could, workers], dtype=np.float64)
+        return share
+
     def _extras(self, record: PlaneRecord) -> Extras:
         """What the plane does not count: memory by its law, orders by the revisions' conversion."""
         world, windows = self._world, record.counts.shape[0]
@@ -264,7 +276,7 @@ class AnalysisRuns:
         return Extras(
             restarts=world.story.restarts(windows, world.config.window_s, rows),
             memory=memory,
-            service_sum=record.service_sum[:windows] if record.service_sum.size else None,
+            service_sum=self._busy_share(record, windows),
             query_count=record.query_count[:windows] if record.query_count.size else None,
             query_sum=record.query_sum[:windows] if record.query_sum.size else None,
             conversion=world.conversions(),

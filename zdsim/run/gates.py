@@ -44,7 +44,7 @@ _FIELDS: Final[dict[Metric, Callable[[Seen], float]]] = {
     Metric.NETWORK: lambda s: s.network_bytes_per_s,
     Metric.RESTARTS: lambda s: s.restarts,
     Metric.DB_QUERIES: lambda s: s.db_queries_per_s,
-    Metric.DB_TIME: lambda s: s.db_busy_connections,
+    Metric.DB_TIME: lambda s: s.db_busy_connections / s.throughput if s.throughput > 0.0 else math.nan,
 }
 _DIRECTIONS: Final = {"increase": Direction.INCREASE, "decrease": Direction.DECREASE, "either": Direction.EITHER}
 _PHASES: Final = {

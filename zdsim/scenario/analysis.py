@@ -326,6 +326,8 @@ class Analysis(Spec):
     def without_data(self, *, database: bool, business: bool) -> Iterator[tuple[int, str]]:
         """Metrics (by position) that nothing in the scenario feeds, and what is missing."""
         for i, one in enumerate(self.metrics):
+            if one.metric is Metric.NETWORK:
+                yield i, "nothing here knows how many bytes a request has"
             if one.metric in _OF_DATABASE and not database:
                 yield i, "this scenario has no database (add database: {})"
             if one.metric in _OF_BUSINESS and not business:

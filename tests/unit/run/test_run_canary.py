@@ -105,3 +105,16 @@ def test_a_preview_is_measured_by_its_smoke_test(folder: Path) -> None:
     failed = [event.message for event in bad.record.events if event.reason == "MeasurementFailed"]
     assert any("p99" in one for one in failed)
     assert any("times stable's" in one for one in failed)
+
+
+@pytest.mark.parametrize(("limit", "ends"), [("45%", "complete"), ("20%", "rolled back")])
+def test_cpu_is_the_share_of_busy_workers(folder: Path, limit: str, ends: str) -> None:
+    """100 requests/s of 50 ms keep 5 workers busy: of the 6 pods' 16 workers each 5 %, of a slow release's a third."""
+    run = play(
+        folder,
+        f"""
+        bug: {{slow_factor: 6}}
+        strategy: {{kind: canary, weights: [50%, 100%], analysis: {{metrics: [{{metric: cpu, max: {limit}}}]}}}}
+        """,
+    )
+    assert outcome(run) == ends

@@ -162,6 +162,10 @@ def test_the_nearest_share_that_pods_can_give(replicas: int, weight: float, surg
             "{kind: canary, analysis: {metrics: [{metric: db_time, max: 1s}]}}",
             "nothing measures db_time: this scenario has no",
         ),
+        (
+            "{kind: canary, analysis: {metrics: [{metric: network, max: 1Mi}]}}",
+            "nothing measures network: nothing here knows how many bytes",
+        ),
         ("{kind: canary, analysis: {metrics: [{metric: p99}]}}", "nothing to compare with"),
         ("{kind: canary, analysis: {metrics: [{metric: p99, judge: sprt}]}}", "judge sprt counts yes and no"),
         (
