@@ -57,7 +57,7 @@ def simulate(
     seed = scenario.run.seed if seed is None else seed
     runs = 2 if scenario.run.baseline and _disturbed(scenario) else 1
     wanted = scenario.run.plane.value if plane == "auto" else plane
-    name, reason, make = choose_plane(wanted, requests=runs * _expected_requests(scenario, seed))
+    name, reason, make = choose_plane(wanted, requests=lambda: runs * _expected_requests(scenario, seed))
     tell = _shares(progress, runs)
     world, counts = _play(scenario, seed, make, tell(0), quiet=False)
     baseline = None
@@ -68,13 +68,15 @@ def simulate(
     )
 
 
-def choose_plane(wanted: str, *, requests: float = math.inf) -> tuple[str, str, Callable[[PlaneConfig], DataPlane]]:
+def choose_plane(
+    wanted: str, *, requests: Callable[[], float] = lambda: math.inf
+) -> tuple[str, str, Callable[[PlaneConfig], DataPlane]]:
     """Name of a request plane, why that one, and how to make it.
 
     Args:
         wanted: kernel, reference or auto.
-        requests: about how many will be played. A small run does not wait for the compiler: where no compiled kernel
-            is kept yet, auto takes the reference plane for it.
+        requests: about how many will be played, asked only where it matters: a small run does not wait for the
+            compiler, so where no compiled kernel is kept yet, auto takes the reference plane for it.
 
     Raises:
         ZdsimError: there is no such plane here.
@@ -91,7 +93,7 @@ def choose_plane(wanted: str, *, requests: float = math.inf) -> tuple[str, str, 
         return "reference", reason, ReferencePlane
     from zdsim.kernel import KernelPlane, is_compiled
 
-    if wanted == Plane.AUTO and requests <= SMALL and not is_compiled():
+    if wanted == Plane.AUTO and not is_compiled() and requests() <= SMALL:
         from zdsim.reference import ReferencePlane
 
         return "reference", "the kernel is not compiled yet, and this run is small", ReferencePlane

@@ -7,7 +7,7 @@ ratios to the stable revision, slopes, or one of the judges. Nothing seen, or to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -28,6 +28,7 @@ __all__ = ["Reader", "Reading", "answer", "measure"]
 
 MARGIN_RANGES: Final = 2.0  # how many ranges before the one looked at are read too, for the edges of rates
 KAYENTA_SAMPLES: Final = 20
+RANGE_SCRAPES: Final = 4.0  # scrapes that a sample of a judge looks back on
 EVIDENT_RATIO: Final = 2.0  # a sequential test decides between the stable rate and so many times it
 
 _FIELDS: Final[dict[Metric, Callable[[Seen], float]]] = {
@@ -209,28 +210,39 @@ def _slope(metrics: Metrics, at: float, window_s: float, metric: Metric, row: in
 def _judged(
     reader: Reader, analysis: Analysis, check: MetricCheck, *, now: float, since_s: float, new: int, stable: int
 ) -> Reading:
-    arms = []
-    for row in (new, stable):
-        if check.metric is Metric.ERROR_RATE:
-            total, failed = reader.counted(now, since_s, row)
-            arms.append(Arm(requests=total, failures=failed))
-        else:
-            metrics, at = reader.metrics(now, reader.interval_s * 4.0, since_s)
-            seen = metrics.series(row, since_s, at, reader.interval_s)
-            values = np.array([_FIELDS[check.metric](one) for one in seen])
-            if check.metric is Metric.CONVERSION and check.judge in (Judge.TWO_PROPORTION, Judge.SPRT):
-                answered = sum(one.requests - one.failures for one in seen if not math.isnan(one.requests)) / 4.0
-                orders = float(np.nansum(values * [one.requests - one.failures for one in seen])) / 4.0
-                arms.append(Arm(requests=int(answered), failures=int(answered - orders)))
-            else:
-                arms.append(Arm(values=values, times_s=np.array([one.at_s for one in seen])))
-    verdict = gate.judge(_spec(check, arms[1]), Observation(new=arms[0], stable=arms[1]))
-    value = arms[0].share if arms[0].requests else (float(arms[0].known.mean()) if arms[0].known.size else None)
+    if check.metric is Metric.ERROR_RATE:
+        of_new, of_stable = (_counted_arm(reader, now, since_s, row) for row in (new, stable))
+    else:
+        metrics, at = reader.metrics(now, reader.interval_s * RANGE_SCRAPES, since_s)
+        of_new, of_stable = (
+            _sampled_arm(check, metrics.series(row, since_s, at, reader.interval_s)) for row in (new, stable)
+        )
+    verdict = gate.judge(_spec(check, of_stable), Observation(new=of_new, stable=of_stable))
+    value = of_new.share if of_new.requests else (float(of_new.known.mean()) if of_new.known.size else None)
     numbers = ", ".join(f"{name} {number:.4g}" for name, number in verdict.numbers.items())
     message = f"{check.metric} by {check.judge}: {verdict.why.value.replace('_', ' ')}"
     return Reading(
         _PHASES[verdict.health], math.nan if value is None else value, f"{message} ({numbers})" if numbers else message
     )
+
+
+def _counted_arm(reader: Reader, now: float, since_s: float, row: int) -> Arm:
+    """Requests and failures of a revision since the analysis began."""
+    total, failed = reader.counted(now, since_s, row)
+    return Arm(requests=total, failures=failed)
+
+
+def _sampled_arm(check: MetricCheck, seen: Sequence[Seen]) -> Arm:
+    """One value a scrape; for judges that count, the orders and the requests without one.
+
+    Each scrape looks back RANGE_SCRAPES intervals, so a request is seen that often.
+    """
+    values = np.array([_FIELDS[check.metric](one) for one in seen])
+    if check.metric is Metric.CONVERSION and check.judge in (Judge.TWO_PROPORTION, Judge.SPRT):
+        answered = sum(one.requests - one.failures for one in seen if not math.isnan(one.requests)) / RANGE_SCRAPES
+        orders = float(np.nansum(values * [one.requests - one.failures for one in seen])) / RANGE_SCRAPES
+        return Arm(requests=int(answered), failures=int(answered - orders))
+    return Arm(values=values, times_s=np.array([one.at_s for one in seen]))
 
 
 def _spec(check: MetricCheck, stable: Arm) -> gate.Spec:
