@@ -108,7 +108,7 @@ def parse(text: str) -> Node:
         raise _unexpected(text, error) from None
     except UnexpectedCharacters as error:
         raise _unreadable(text, error) from None
-    except LarkError as error:  # pragma: no cover - no other kind is known
+    except LarkError as error:  # no other kind is known
         raise ConditionError(f"cannot be read ({error})", 1) from None
     _check(tree)
     return tree

@@ -222,7 +222,7 @@ def _binary(node: Binary, left: Type, right: Type) -> Type:
                 return BOOL
         case "??":
             return right if left.kind is Kind.NIL else left if right.kind in (Kind.NIL, left.kind) else ANY
-        case _:  # pragma: no cover - the grammar knows no other
+        case _:  # the grammar knows no other
             raise AssertionError(node.op)
     raise EvaluationError(
         f"{node.op} stands between {left} and {right}", node.column, "convert one side, or compare alike"
@@ -316,7 +316,7 @@ def _call(node: Call, arguments: list[Type]) -> Type:
                 element = argument.element if argument.kind is Kind.LIST else argument
                 _converted(node, element or ANY, NUMBERS, ANY)
             return FLOAT if node.name == "mean" else ANY
-        case _:  # pragma: no cover - the parser knows no other
+        case _:  # the parser knows no other
             raise AssertionError(node.name)
 
 

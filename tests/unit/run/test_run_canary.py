@@ -118,3 +118,31 @@ def test_cpu_is_the_share_of_busy_workers(folder: Path, limit: str, ends: str) -
         """,
     )
     assert outcome(run) == ends
+
+
+JUDGED = {
+    "p99": "mann_whitney",
+    "error_rate": "two_proportion",
+    "error_rate ": "sprt",
+    "error_rate  ": "msprt",
+    "error_rate   ": "confidence_sequence",
+    "p95": "confidence_sequence",
+    "conversion": "two_proportion",
+}
+
+
+def test_every_judge_finds_a_release_that_is_worse_in_everything(folder: Path) -> None:
+    """Slow, failing, and half the orders: each judge says so in time; limits out of reach let all of them speak."""
+    metrics = "\n".join(f"    - {{metric: {metric.strip()}, judge: {judge}}}" for metric, judge in JUDGED.items())
+    path = folder / "scenario.yaml"
+    path.write_text(
+        SCENARIO.replace("rate: 100/s}", "rate: 200/s}, classes: [{name: order, conversion: 10%}]")
+        + "  bug: {error_rate: 5%, slow_factor: 3, conversion_factor: 50%}\n"
+        + "  strategy:\n    kind: canary\n    weights: [20%, 100%]\n    hold: 6m\n"
+        + "    analysis:\n      failure_limit: 100\n      inconclusive_limit: 100\n      metrics:\n"
+        + textwrap.indent(metrics, "    ")
+        + "\n"
+    )
+    run = simulate(load_scenario(path))
+    failed = {event.message.split(":")[0] for event in run.record.events if event.reason == "MeasurementFailed"}
+    assert failed == {f"{metric.strip()} by {judge}" for metric, judge in JUDGED.items()}
